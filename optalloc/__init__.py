@@ -1,0 +1,97 @@
+"""optalloc decides what runs where in AI clusters.
+
+State nodes, tasks and what is wanted as an `Instance`, `solve` it and read the `Result`: a
+placement that an independent checker (`optalloc.verify`) has verified, with a proven bound. The
+goals and rules that an instance can state are in `optalloc.policies`.
+
+Nothing is imported before it is used: ``import optalloc`` costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Configuration",
+    "Document",
+    "Energy",
+    "Group",
+    "Instance",
+    "InstanceError",
+    "LevelResult",
+    "Lookup",
+    "Node",
+    "OptallocError",
+    "Placement",
+    "Reason",
+    "Resource",
+    "Result",
+    "Task",
+    "dump_instance",
+    "load_instance",
+    "policies",
+    "read_solution",
+    "solve",
+    "verify",
+    "write_solution",
+]
+
+if TYPE_CHECKING:
+    from optalloc import policies, verify
+    from optalloc.instance.errors import InstanceError, OptallocError
+    from optalloc.instance.files import dump_instance, load_instance
+    from optalloc.instance.model import (
+        Configuration,
+        Document,
+        Energy,
+        Group,
+        Instance,
+        Lookup,
+        Node,
+        Resource,
+        Task,
+    )
+    from optalloc.instance.placement import Placement
+    from optalloc.result import LevelResult, Reason, Result
+    from optalloc.solution import read_solution, write_solution
+    from optalloc.solving import solve
+else:
+    _HOMES = {
+        "instance.errors": ("InstanceError", "OptallocError"),
+        "instance.files": ("dump_instance", "load_instance"),
+        "instance.model": (
+            "Configuration",
+            "Document",
+            "Energy",
+            "Group",
+            "Instance",
+            "Lookup",
+            "Node",
+            "Resource",
+            "Task",
+        ),
+        "instance.placement": ("Placement",),
+        "result": ("LevelResult", "Reason", "Result"),
+        "solution": ("read_solution", "write_solution"),
+        "solving": ("solve",),
+    }
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used."""
+        from importlib import import_module
+
+        if name in _HOME_OF:
+            value = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+        elif name in __all__:
+            value = import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """Names as if all were imported."""
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,132 @@
+"""One solve of a batch: a job as a JSON line on standard input, its outcome as JSON on output.
+
+It ends, with the process group that it leads, when standard input is closed: no solve outlives its batch.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optalloc.instance.errors import OptallocError
+
+MOST_REASONS = 20
+"""Reasons kept in a row."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker is asked.
+
+    Parameters
+    ----------
+    instance
+        Path of the instance file.
+    engine, seed, objective, time_limit, threads
+        As for `optalloc.solve`.
+    solution
+        Where to write the solution file; None for nowhere.
+    """
+
+    instance: str
+    engine: str
+    seed: int
+    threads: int
+    objective: str | None = None
+    time_limit: float | None = None
+    solution: str | None = None
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why there is no result.
+
+    Parameters
+    ----------
+    kind
+        ``input``, ``exception``, ``signal`` or ``limit``.
+    """
+
+    kind: str
+    message: str
+    detail: str = ""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What the worker answers: `Result.summary()`, or why there is none."""
+
+    result: dict[str, Any] | None = None
+    error: Failure | None = None
+
+
+def main() -> None:
+    """Read a job, solve it and write what came of it."""
+    # Solvers print on descriptor 1; the outcome must stand there alone.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    order = msgspec.json.decode(_line(), type=Order)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    outcome = run(order)
+    with os.fdopen(answer, "wb") as file:
+        file.write(msgspec.json.encode(outcome, enc_hook=lambda value: value.item()))
+
+
+def _line() -> bytes:
+    """Read a line from the descriptor itself: a buffer would be locked by the waiting thread."""
+    text = b""
+    while not text.endswith(b"\n"):
+        more = os.read(0, 1 << 16)
+        if not more:
+            break
+        text += more
+    return text
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1 << 10):
+        pass
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def run(order: Order) -> Outcome:
+    """Solve a job; an exception becomes part of the outcome."""
+    try:
+        return Outcome(result=_solve(order))
+    except OptallocError as error:
+        return Outcome(error=Failure(kind="input", message=str(error)))
+    except Exception as error:  # noqa: BLE001  (it costs its own row, not the batch)
+        message = f"{type(error).__name__}: {error}"
+        detail = traceback.format_exc()
+        return Outcome(error=Failure(kind="exception", message=message, detail=detail))
+
+
+def _solve(order: Order) -> dict[str, Any]:
+    from optalloc import solving
+    from optalloc.instance.files import load_instance
+    from optalloc.solution import write_solution
+
+    instance = load_instance(Path(order.instance))
+    result = solving.solve(
+        instance,
+        order.objective,
+        engine=order.engine,
+        time_limit=order.time_limit,
+        threads=order.threads,
+        seed=order.seed,
+    )
+    summary = result.summary()
+    if order.solution is not None and result.placement is not None:
+        path = Path(order.solution)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_solution(path, instance, result.placement, summary)
+    return {**summary, "reasons": summary["reasons"][:MOST_REASONS]}
+
+
+if __name__ == "__main__":
+    main()

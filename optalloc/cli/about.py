@@ -1,0 +1,44 @@
+"""``optalloc engines`` and ``schema``: what this installation can do, and what files may say."""
+
+from __future__ import annotations
+
+import click
+
+from optalloc.cli import failures, options
+from optalloc.cli.tables import Table, show
+
+_ALWAYS = {
+    "auto": "chooses engines for the instance and races them",
+    "greedy": "a first answer, fast and without a bound",
+}
+
+
+@click.command()
+@options.as_json
+def engines(*, as_json: bool) -> None:
+    """List the engines and whether their libraries are installed."""
+    from optalloc import engines as registry
+
+    listed: list[dict[str, str | bool]] = [
+        {"name": name, "available": True, "summary": summary} for name, summary in _ALWAYS.items()
+    ]
+    listed += [
+        {"name": name, "available": engine.available(), "summary": engine.summary}
+        for name, engine in registry.engines().items()
+    ]
+    if as_json:
+        failures.print_json({"engines": listed})
+        return
+    rows = [
+        (str(entry["name"]), "yes" if entry["available"] else "no", str(entry["summary"]))
+        for entry in listed
+    ]
+    show(Table("engines", ("name", "available", "what"), rows))
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of instance files."""
+    from importlib.resources import files
+
+    click.echo(files("optalloc.instance").joinpath("schema.json").read_text("utf-8"), nl=False)

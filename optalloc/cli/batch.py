@@ -1,0 +1,142 @@
+"""``optalloc batch``: many instances, each solved in a process of its own."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+
+from optalloc.cli import failures, options
+from optalloc.cli.progress import StatusLine, bar
+from optalloc.cli.words import counted
+
+
+def _read_seeds(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        message = f"expected whole numbers such as 1,2,3, got {value!r}"
+        raise click.BadParameter(message) from None
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True)
+@options.output("JSON lines file.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, metavar="N")
+@click.option(
+    "--time-limit", type=float, callback=options.positive, metavar="S", help="Seconds each."
+)
+@click.option(
+    "--memory-limit", type=float, callback=options.positive, metavar="MIB", help="MiB each."
+)
+@click.option("--engine", multiple=True, default=("auto",), help="May be given repeatedly.")
+@click.option("--seeds", callback=_read_seeds, default="0", show_default=True, metavar="1,2,3")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Threads each; by default the cores divided by --jobs.",
+)
+@options.objective
+@click.option(
+    "--solutions",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write a solution file for each answer.",
+)
+@click.option("--resume", is_flag=True, help="Go on with a results file; skip what it has.")
+@options.as_json
+def batch(  # noqa: PLR0913  (one per option)
+    *,
+    paths: tuple[str, ...],
+    output: Path,
+    jobs: int,
+    time_limit: float | None,
+    memory_limit: float | None,
+    engine: tuple[str, ...],
+    seeds: tuple[int, ...],
+    threads: int | None,
+    objective: str | None,
+    solutions: Path | None,
+    resume: bool,
+    as_json: bool,
+) -> None:
+    """Solve all instances at PATHS: files, folders and patterns such as 'a/**/*.json'.
+
+    Each solve is a process that is ended at its time or memory limit. One row of JSON is appended
+    to the output per solve, also for one that crashed. Ctrl-C leaves a file to --resume.
+    """
+    from optalloc.batch.jobs import key_of, make_jobs
+    from optalloc.batch.results import ResultsFile
+    from optalloc.batch.runner import Settings, run_batch, usable_cpus
+
+    options.known_engines(engine)
+    wanted = make_jobs(paths, engine, seeds, objective, time_limit)
+    file = ResultsFile(output, resume)
+    done = {key_of(row) for row in file.rows}
+    left = [job for job in wanted if job.key not in done]
+    settings = Settings(
+        jobs=jobs,
+        threads=threads or max(1, usable_cpus() // jobs),
+        memory_limit_mib=memory_limit,
+        solutions=solutions,
+    )
+    tally = _Tally(len(left))
+    try:
+        with tally.line, failures.terminated_as_interrupted():
+            for row in run_batch(left, settings, tally.tick):
+                file.append(row)
+                tally.add(row)
+    except KeyboardInterrupt:
+        said = f"{tally.done} of {len(left)} done; --resume goes on with the rest"
+        click.echo(f"optalloc: {said}", err=True)
+        raise
+    finally:
+        file.close()
+    tally.report(output, len(wanted) - len(left), as_json)
+
+
+class _Tally:
+    """Counts what has come of the solves, and shows it while they run."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done = total, 0
+        self.statuses: Counter[str] = Counter()
+        self.line = StatusLine()
+        self._begin = time.monotonic()
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.done += 1
+        self.statuses[row["status"]] += 1
+
+    def tick(self, running: int) -> None:
+        spent = time.monotonic() - self._begin
+        rest = f", about {spent / self.done * (self.total - self.done):.0f} s left"
+        self.line.show(
+            f"{bar(self.done, self.total)} {self.done}/{self.total}, {running} running, "
+            f"{spent:.0f} s{rest if self.done else ''}  {self.words()}"
+        )
+
+    def words(self) -> str:
+        """Statuses with their numbers."""
+        return ", ".join(f"{count} {status}" for status, count in sorted(self.statuses.items()))
+
+    def report(self, output: Path, skipped: int, as_json: bool) -> None:
+        """Say on standard output what has come of it all."""
+        if as_json:
+            failures.print_json(
+                {
+                    "status": "done",
+                    "results": str(output),
+                    "solved": self.done,
+                    "skipped": skipped,
+                    "statuses": dict(sorted(self.statuses.items())),
+                }
+            )
+            return
+        before = f", {skipped} done before" if skipped else ""
+        words = f" ({self.words()})" if self.done else ""
+        click.echo(f"{output}: {counted(self.done, 'solve')}{words}{before}")

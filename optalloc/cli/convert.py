@@ -1,0 +1,94 @@
+"""``optalloc convert`` and ``export``: public formats in, solution and model files out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from optalloc.cli import options
+from optalloc.cli.tables import Table, show
+from optalloc.cli.words import counted
+
+MODELS = {"lp": "the model as an LP file", "mps": "the model as an MPS file"}
+"""Formats of the model itself, which need no solution."""
+
+
+def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from optalloc.formats import formats
+
+    read = [(f.name, f.summary, f.files, f.solution) for f in formats().values()]
+    written = [(name, meaning, "", "") for name, meaning in MODELS.items()]
+    show(Table("formats", ("name", "what", "files read", "file written"), read + written))
+    ctx.exit()
+
+
+_listing = click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_formats,
+    help="List the formats and leave.",
+)
+
+
+@click.command()
+@click.argument("format_name", metavar="FORMAT")
+@click.argument("files", type=options.FILE, nargs=-1, required=True)
+@options.output("Instance file.")
+@_listing
+def convert(*, format_name: str, files: tuple[Path, ...], output: Path) -> None:
+    """Read FILES of a public FORMAT and write them as an instance file."""
+    from optalloc.formats import formats
+    from optalloc.instance.files import dump_instance
+
+    _known(format_name, list(formats()))
+    instance = formats()[format_name].read(files)
+    dump_instance(instance, output)
+    columns = instance.columns
+    tasks = counted(int(columns.task_count.sum()), "task")
+    click.echo(f"{output}: {tasks}, {counted(columns.nodes, 'node')}")
+
+
+@click.command()
+@click.argument("format_name", metavar="FORMAT")
+@click.argument("instance", type=options.FILE)
+@click.argument("solution", type=options.FILE, required=False)
+@options.output("File to write.")
+@options.objective
+@_listing
+def export(
+    *,
+    format_name: str,
+    instance: Path,
+    solution: Path | None,
+    output: Path,
+    objective: str | None,
+) -> None:
+    """Write SOLUTION of INSTANCE as FORMAT's own solution file.
+
+    With FORMAT 'lp' or 'mps' the model of INSTANCE itself is written, for any MILP solver.
+    """
+    from optalloc.formats import formats
+    from optalloc.instance.files import load_instance
+    from optalloc.solution import read_solution
+
+    _known(format_name, [*formats(), *MODELS])
+    if format_name in MODELS:
+        from optalloc.engines import pulp_door
+
+        pulp_door.export(load_instance(instance), output, objective)
+    elif solution is None:
+        raise click.UsageError(f"export {format_name} needs INSTANCE and SOLUTION")
+    else:
+        stated = load_instance(instance)
+        formats()[format_name].write(stated, read_solution(solution, stated), output)
+    click.echo(f"{output} written")
+
+
+def _known(name: str, names: list[str]) -> None:
+    if name not in names:
+        raise click.UsageError(f"no format {name!r}: expected one of {', '.join(names)}")

@@ -1,0 +1,115 @@
+"""``optalloc solve``: the best placement of an instance, what is proven of it, and why it ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from optalloc.cli import failures, options
+from optalloc.cli.progress import StatusLine
+from optalloc.cli.words import measured, number, percent
+
+if TYPE_CHECKING:
+    from optalloc.result import Result
+    from optalloc.solving import Progress
+
+
+@click.command()
+@click.argument("instance", type=options.FILE)
+@options.output("Write the solution file here.", required=False)
+@options.objective
+@click.option("--engine", default="auto", show_default=True, help="See 'optalloc engines'.")
+@click.option("--time-limit", type=float, callback=options.positive, metavar="S", help="Seconds.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="By default all cores.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option("--warm-start", type=options.FILE, help="Solution file to start from.")
+@click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
+@click.option("--log", is_flag=True, help="Print the engines' logs on standard error.")
+@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@options.as_json
+def solve(  # noqa: PLR0913  (one per option)
+    *,
+    instance: Path,
+    output: Path | None,
+    objective: str | None,
+    engine: str,
+    time_limit: float | None,
+    threads: int | None,
+    seed: int,
+    warm_start: Path | None,
+    partial: bool,
+    log: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Find the best placement of INSTANCE and say what is proven about it.
+
+    Ctrl-C ends the search and returns the best placement found so far. With --json the placement
+    itself is part of the object unless -o writes it to a file.
+    """
+    from optalloc import solving
+    from optalloc.instance.files import load_instance
+    from optalloc.solution import read_solution, write_solution
+    from optalloc.streams import stdout_to_stderr
+
+    stated = load_instance(instance)
+    start = None if warm_start is None else read_solution(warm_start, stated)
+    line = StatusLine(not quiet)
+    with stdout_to_stderr(), line, failures.terminated_as_interrupted():
+        line.show(f"solving {instance.name} ...")
+        result = solving.solve(
+            stated,
+            objective,
+            engine=engine,
+            time_limit=time_limit,
+            threads=threads,
+            seed=seed,
+            warm_start=start,
+            partial=partial,
+            on_progress=lambda now: line.show(_progress(now)),
+            log=log,
+        )
+    if log:
+        click.echo(result.log, err=True)
+    if output is not None:
+        if result.placement is not None:
+            write_solution(output, stated, result.placement, result.summary())
+        elif not quiet:
+            click.echo(f"optalloc: no placement, {output} not written", err=True)
+    if as_json:
+        failures.print_json(_plain(result, output))
+    elif not quiet:
+        from optalloc.cli.answer import show_result
+
+        show_result(result, output)
+    return exit_code(result)
+
+
+def exit_code(result: Result) -> int:
+    """Say with an exit code what was found."""
+    if result.placement is not None:
+        return failures.ANSWER
+    if result.status == "infeasible":
+        return failures.INFEASIBLE
+    if result.stopped_by == "interrupted":
+        return failures.INTERRUPTED
+    return failures.NOTHING_FOUND
+
+
+def _plain(result: Result, output: Path | None) -> dict[str, Any]:
+    """The result for JSON: with the placement itself, or the file that holds it."""
+    summary = {"instance": result.instance.name, **result.summary()}
+    if result.placement is None:
+        return summary
+    if output is not None:
+        return {**summary, "solution": str(output)}
+    from optalloc.solution import name_placement
+
+    return {**summary, "placements": name_placement(result.instance, result.placement)}
+
+
+def _progress(now: Progress) -> str:
+    value = f"best {number(now.objective)}, bound {number(now.bound)}, gap {percent(now.gap)}"
+    return f"{measured(round(now.wall_s, 1), 's')}  {value}  {now.engine}"

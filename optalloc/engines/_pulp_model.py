@@ -1,0 +1,134 @@
+"""A sparse model as a PuLP problem: the only place where PuLP's modelling interface is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.model import INFINITY, ModelTooLarge
+from optalloc.formulation.sparse import SparseModel
+
+IntArray = NDArray[np.int64]
+LARGEST = 10**12
+"""PuLP writes numbers with 12 significant digits: beyond this a file would state other ones."""
+
+
+class PulpModel:
+    """A PuLP problem with the columns and rows of a sparse model.
+
+    Parameters
+    ----------
+    model
+        In the MILP form.
+    names
+        Of the columns; by default ``X`` and the column's number, in an order that sorts.
+
+    Raises
+    ------
+    ModelTooLarge
+        When a coefficient or limit is beyond 10**12.
+    """
+
+    def __init__(self, model: SparseModel, names: Sequence[str] | None = None) -> None:
+        import pulp
+
+        _check(model.value, model.lower, model.upper)
+        _check(*(limit[np.abs(limit) < INFINITY] for limit in (model.low, model.high)))
+        self.model = model
+        self.pulp = pulp
+        self.problem: Any = pulp.LpProblem("optalloc")
+        self.variables = self._make_variables(names or _numbered("X", model.columns))
+        self.index = {variable.name: i for i, variable in enumerate(self.variables)}
+        self._add_rows()
+
+    def _make_variables(self, names: Sequence[str]) -> list[Any]:
+        model, pulp = self.model, self.pulp
+        kinds = [pulp.LpInteger if whole else pulp.LpContinuous for whole in model.integer]
+        bounds = zip(model.lower.tolist(), model.upper.tolist(), strict=True)
+        add = self.problem.add_variable
+        return [
+            add(name, low, high, kind)
+            for name, (low, high), kind in zip(names, bounds, kinds, strict=True)
+        ]
+
+    def _add_rows(self) -> None:
+        model, pulp = self.model, self.pulp
+        columns, values, starts = model.column.tolist(), model.value.tolist(), model.start.tolist()
+        limits = zip(model.low.tolist(), model.high.tolist(), strict=True)
+        names = _numbered("r", model.rows)
+        for i, (low, high) in enumerate(limits):
+            span = slice(starts[i], starts[i + 1])
+            entries = list(zip(columns[span], values[span], strict=True))
+            if low == high:
+                self._add_row(entries, pulp.LpConstraintEQ, low, names[i])
+                continue
+            if low > -INFINITY:
+                self._add_row(entries, pulp.LpConstraintGE, low, names[i] + "_low")
+            if high < INFINITY:
+                self._add_row(entries, pulp.LpConstraintLE, high, names[i] + "_high")
+
+    def _add_row(self, entries: list[tuple[int, int]], sense: int, limit: int, name: str) -> None:
+        row = self.pulp.LpConstraint(self._expression(entries), sense, name, limit)
+        self.problem.addConstraint(row)
+
+    def _expression(self, entries: list[tuple[int, int]]) -> Any:
+        return self.pulp.LpAffineExpression([(self.variables[c], v) for c, v in entries])
+
+    def minimise(self, level: int, with_constant: bool = False) -> None:
+        """Make a level the objective, divided by the gcd of its coefficients.
+
+        The constant, if wanted, is the cost of a column that is always 1: the one way that every
+        reader of LP and MPS files understands.
+        """
+        column, value, constant, unit = scaled_objective(self.model, level)
+        if with_constant:
+            unit = gcd(unit, constant)
+        _check(value // unit)
+        entries = list(zip(column.tolist(), (value // unit).tolist(), strict=True))
+        objective = self._expression(entries)
+        if with_constant:
+            _check(np.array([constant // unit]))
+            one = self.problem.add_variable("one", 1, 1, self.pulp.LpInteger)
+            objective.addterm(one, constant // unit)
+        self.problem.setObjective(objective)
+
+    def hold(self, level: int, given: int) -> None:
+        """Let a level be no worse than a value."""
+        column, value, constant, unit = scaled_objective(self.model, level)
+        limit = (given - constant) // unit
+        _check(np.array([limit]))
+        entries = list(zip(column.tolist(), (value // unit).tolist(), strict=True))
+        self._add_row(entries, self.pulp.LpConstraintLE, limit, f"level{level}")
+
+    def write_mps(self, path: Path) -> IntArray:
+        """Write an MPS file; returns the column of each of its variables (-1: none)."""
+        written = self.problem.writeMPS(str(path))
+        return np.array([self.index.get(v.name, -1) for v in written], np.int64)
+
+
+def scaled_objective(model: SparseModel, level: int) -> tuple[IntArray, IntArray, int, int]:
+    """Columns, coefficients and constant of a level, and the gcd of the coefficients."""
+    if not model.levels:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64), 0, 1
+    column, value, constant = model.objective(level)
+    return column, value, constant, max(gcd(*value.tolist()), 1)
+
+
+def _numbered(letter: str, count: int) -> list[str]:
+    """Names whose order is that of their numbers."""
+    width = len(str(count))
+    return [f"{letter}{i:0{width}d}" for i in range(count)]
+
+
+def _check(*numbers: IntArray) -> None:
+    largest = max((int(np.abs(n).max(initial=0)) for n in numbers), default=0)
+    if largest > LARGEST:
+        raise ModelTooLarge(
+            f"a number of the model is {largest:.3g}; PuLP states at most {LARGEST:.0e} exactly: "
+            "state coarser quanta or smaller weights, or use another engine"
+        )

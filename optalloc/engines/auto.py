@@ -1,0 +1,227 @@
+"""Which engines run when: a ladder by size and time."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from optalloc.engines import AUTO, GREEDY, engine
+from optalloc.engines.greedy import Greedy
+from optalloc.engines.ledger import Ledger
+from optalloc.engines.protocol import Bound, Clock, Incumbent, Job, Message, run
+from optalloc.engines.race import Loaded, Race
+from optalloc.formulation.encoding import encode
+from optalloc.formulation.model import Form, ModelTooLarge, OutOfTime
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.sparse import finish
+from optalloc.formulation.translating import to_placement
+from optalloc.instance.placement import Placement
+from optalloc.result import StoppedBy
+
+SMALL_ENTRIES = 20_000
+"""Models up to this many entries are first tried in this process, which saves starting workers."""
+IN_PROCESS_SECONDS = 0.25
+LARGE_ENTRIES = 100_000
+"""From this size on a proof is unlikely: the search for better solutions starts at once."""
+PROOF_SHARE = 0.15
+"""Part of the time in which two exact engines race before one yields to the search."""
+GREEDY_SHARE = 0.1
+SECONDS_PER_ENTRY = 1.5e-6
+"""Time to formulate and load an entry of a model, from measurements; an upper estimate."""
+BYTES_PER_ENTRY = 250
+"""Memory of an engine per entry of the model, from measurements; an upper estimate."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to run: see `optalloc.solve`."""
+
+    engine: str
+    threads: int
+    seed: int
+    deterministic: bool
+    log: bool
+    memory: int | None
+
+
+@dataclass
+class Run:
+    """One run of the ladder."""
+
+    problem: Problem
+    ledger: Ledger
+    clock: Clock
+    request: Request
+    stopped_by: StoppedBy = "time"
+    infeasible: bool = False
+    logs: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    _loaded: dict[Form, Loaded] = field(default_factory=dict)
+
+    def solve(self) -> None:
+        """Run the engine asked for, or the ladder; the ledger holds the answer."""
+        name = self.request.engine
+        if name in (AUTO, GREEDY) or engine(name).needs_start:
+            self._greedy()
+        if name == GREEDY:
+            self.stopped_by = "iterations"
+            return
+        if self.ledger.proven:
+            self.stopped_by = "proof"
+            return
+        if not self._affordable():
+            return
+        try:
+            if self.request.deterministic:
+                self._alone("milp" if name == AUTO else name, self.clock.left)
+            elif name == AUTO:
+                self._ladder()
+            else:
+                self._race([name])
+        except OutOfTime:
+            self.stopped_by = "time"
+        except ModelTooLarge as error:
+            self.failures.append(str(error))
+            self.stopped_by = "memory"
+        if self.infeasible or self.ledger.proven:
+            self.stopped_by = "proof"
+
+    # -- rungs ---------------------------------------------------------------------------------
+
+    def _greedy(self) -> None:
+        """A first answer, offered if all required tasks found a place."""
+        if not self.problem.pairs.block.size and self.problem.classes:
+            return
+        greedy = Greedy(self.problem)
+        if greedy.run(Clock(min(self.clock.left * GREEDY_SHARE, 60.0))):
+            self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
+
+    def _ladder(self) -> None:
+        loaded = self._load("milp")
+        if loaded.model.value.size <= SMALL_ENTRIES:
+            self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left))
+            if self.infeasible or self.ledger.proven:
+                return
+        exact = ["milp", "cpsat"] if self.request.threads > 1 else ["milp"]
+        self._race(exact)
+
+    def _alone(self, name: str, seconds: float) -> None:
+        """Run an engine in this process."""
+        chosen = engine(name)
+        loaded = self._load(chosen.form)
+        job = self._job(seconds, self.request.threads)
+        session = chosen.open(loaded.model, job)
+
+        def emit(message: Message) -> None:
+            if isinstance(message, Incumbent):
+                self.ledger.offer(to_placement(loaded.encoding, message.values), name)
+            elif isinstance(message, Bound):
+                self.ledger.bound(message)
+
+        finished = run(session, loaded.model, job, emit)
+        if finished.log:
+            self.logs.append(f"== {name}\n{finished.log}")
+        self.infeasible = finished.ended == "infeasible" and self.ledger.placement is None
+
+    def _race(self, names: list[str]) -> None:
+        race = Race(self.ledger, self.clock, self.request.memory)
+        with race.running():
+            self._run_race(race, names)
+        self.logs += race.logs
+        self.failures += race.failures
+        self.infeasible |= race.infeasible
+        if race.out_of_memory:
+            self.stopped_by = "memory"
+        elif self.clock.left > 0 and not self.ledger.proven:
+            self.stopped_by = "iterations"
+
+    def _run_race(self, race: Race, names: list[str]) -> None:
+        threads = max(self.request.threads // len(names), 1)
+        runners = {}
+        for name in names:
+            loaded = self._load(engine(name).form)
+            job = self._job(self.clock.left, threads, race.hint(loaded))
+            runners[name] = race.start(name, loaded, job)
+        if self.request.engine == AUTO:
+            self._search_instead(race, runners)
+        race.wait(self.clock.left)
+
+    def _search_instead(self, race: Race, runners: dict[str, object]) -> None:
+        """After a while without proof, let one engine yield its thread to the search."""
+        limit = self.clock.left
+        if limit == float("inf") or len(runners) < 2:
+            return
+        large = self._load("milp").model.value.size > LARGE_ENTRIES
+        race.wait(0 if large else min(limit * PROOF_SHARE, 30.0))
+        while race.ledger.placement is None and not race.decided and self.clock.left > 0:
+            race.wait(min(1.0, self.clock.left))
+        if race.decided or self.clock.left <= 0:
+            return
+        loaded = self._load("milp")
+        hint = race.hint(loaded)
+        if hint is None:
+            return
+        race.stop(runners["cpsat"])  # type: ignore[arg-type]
+        race.start("lns", loaded, self._job(self.clock.left, 1, hint))
+
+    # -- models --------------------------------------------------------------------------------
+
+    def _load(self, form: Form) -> Loaded:
+        if form not in self._loaded:
+            deadline = time.monotonic() + self.clock.left
+            encoding = encode(self.problem, form, deadline)
+            self._loaded[form] = Loaded(encoding, finish(encoding))
+        return self._loaded[form]
+
+    def _affordable(self) -> bool:
+        """Whether building a model fits the time and memory that there are."""
+        entries = estimate_entries(self.problem)
+        if entries * SECONDS_PER_ENTRY > self.clock.left:
+            self.stopped_by = "time"
+            return False
+        if self.request.memory is not None and entries * BYTES_PER_ENTRY > self.request.memory:
+            self.stopped_by = "memory"
+            return False
+        return True
+
+    def _job(self, seconds: float, threads: int, hint: object = None) -> Job:
+        return Job(
+            seconds,
+            threads,
+            self.request.seed,
+            self.request.deterministic,
+            self.request.log,
+            hint,  # type: ignore[arg-type]
+        )
+
+
+def estimate_entries(problem: Problem) -> int:
+    """Entries that the model will have, about: pairs times the families that see them."""
+    pairs = problem.pairs.block.size
+    families = sum(
+        len(term.family.placed) * 2 + len(term.linked)
+        for metric in problem.metrics.values()
+        for _, term in metric.terms
+    )
+    return int(pairs) * (families + 1)
+
+
+def first_placements(problem: Problem, warm_start: Placement | None) -> list[tuple[str, Placement]]:
+    """Placements that are known before any engine runs."""
+    known = [] if warm_start is None else [("warm start", warm_start)]
+    current = current_placement(problem)
+    return known + ([] if current is None else [("current placement", current)])
+
+
+def current_placement(problem: Problem) -> Placement | None:
+    """What runs now, where that is all that has to run."""
+    columns = problem.columns
+    if not columns.current_task.size:
+        return None
+    row = columns.row_start[columns.current_task]
+    chosen = columns.task_count * 0
+    running = columns.current_task
+    chosen[running] = columns.task_count[running]
+    by_row = columns.row_replicas * 0
+    by_row[columns.row_start[:-1]] = chosen
+    return Placement.of(by_row, row, columns.current_node, columns.current_replicas)

@@ -1,0 +1,221 @@
+"""HiGHS, fed from the sparse arrays."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Sequence
+from math import ceil, gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.protocol import Bound, Emit, Incumbent, IntArray, Job, LevelResult
+from optalloc.formulation.model import INFINITY, Form
+from optalloc.formulation.sparse import SparseModel
+
+BOUND_INTERVAL = 0.1
+"""Seconds between reports of the bound."""
+
+
+class Highs:
+    """Mixed-integer linear programming with HiGHS."""
+
+    name = "milp"
+    summary = "HiGHS, mixed-integer linear programming"
+    form: Form = "milp"
+
+    needs_start = False
+
+    def available(self) -> bool:
+        """Whether highspy is installed."""
+        return importlib.util.find_spec("highspy") is not None
+
+    def open(self, model: SparseModel, job: Job) -> HighsSession:
+        """Load a model into HiGHS."""
+        return HighsSession(model, job)
+
+
+class HighsSession:
+    """HiGHS with a model loaded."""
+
+    def __init__(self, model: SparseModel, job: Job) -> None:
+        import highspy
+
+        self.model = model
+        self.job = job
+        self._api = highspy
+        self._highs: Any = highspy.Highs()
+        self._log_file = Path(tempfile.mkstemp(suffix=".log")[1]) if job.log else None
+        self._set_options()
+        self._pass_model()
+        self._levels_held = 0
+
+    def _set_options(self) -> None:
+        options: dict[str, Any] = {
+            "output_flag": self.job.log,
+            "log_to_console": False,
+            "threads": 1 if self.job.deterministic else self.job.threads,
+            "random_seed": self.job.seed,
+            "mip_rel_gap": 0.0,
+            # Objectives are integers: half a quantum is a proof with room for rounding.
+            "mip_abs_gap": 0.5,
+        }
+        if self._log_file:
+            options["log_file"] = str(self._log_file)
+        for name, value in options.items():
+            self._highs.setOptionValue(name, value)
+
+    def _pass_model(self) -> None:
+        model, api = self.model, self._api
+        kinds = model.integer.astype(np.int32)
+        self._highs.passModel(
+            model.columns,
+            model.rows,
+            model.value.size,
+            int(api.MatrixFormat.kRowwise),
+            int(api.ObjSense.kMinimize),
+            0.0,
+            np.zeros(model.columns),
+            model.lower.astype(np.float64),
+            model.upper.astype(np.float64),
+            _limits(model.low, api.kHighsInf),
+            _limits(model.high, api.kHighsInf),
+            model.start[:-1].astype(np.int32),
+            model.column.astype(np.int32),
+            model.value.astype(np.float64),
+            kinds,
+        )
+
+    def minimise(
+        self, level: int, given: Sequence[int], seconds: float, emit: Emit
+    ) -> LevelResult:
+        """Minimise a level while the earlier ones are no worse than `given`."""
+        model, api = self.model, self._api
+        for held in range(self._levels_held, len(given)):
+            column, value, constant = model.objective(held)
+            self._highs.addRow(
+                -api.kHighsInf,
+                float(given[held] - constant),
+                column.size,
+                column.astype(np.int32),
+                value.astype(np.float64),
+            )
+        self._levels_held = len(given)
+        column, value, constant = (
+            model.objective(level) if model.levels else (np.zeros(0, np.int64),) * 2 + (0,)
+        )
+        unit = max(gcd(*value.tolist()), 1)
+        cost = np.zeros(model.columns)
+        cost[column] = value // unit
+        self._highs.changeColsCost(model.columns, np.arange(model.columns, dtype=np.int32), cost)
+        run = _Run(self, level, tuple(given), unit, constant, emit)
+        return run.solve(seconds)
+
+    def offer(self, values: IntArray) -> None:
+        """Ignored: HiGHS takes no solutions while it runs."""
+
+    def log(self) -> str:
+        """HiGHS' log."""
+        if self._log_file is None:
+            return ""
+        text = self._log_file.read_text(errors="replace")
+        self._log_file.unlink()
+        return text
+
+
+class _Run:
+    """One call of the solver, with its callbacks."""
+
+    def __init__(
+        self,
+        session: HighsSession,
+        level: int,
+        given: tuple[int, ...],
+        unit: int,
+        constant: int,
+        emit: Emit,
+    ) -> None:
+        self.session = session
+        self.level, self.given = level, given
+        self.unit, self.constant = unit, constant
+        self.emit = emit
+        self.last_bound: int | None = None
+        self.next_report = 0.0
+
+    def solve(self, seconds: float) -> LevelResult:
+        highs, api = self.session._highs, self.session._api
+        highs.setOptionValue("time_limit", _seconds(seconds))
+        hint = self.session.job.hint
+        if hint is not None and not self.given:
+            index = np.arange(hint.size, dtype=np.int32)
+            highs.setSolution(hint.size, index, hint.astype(np.float64))
+        highs.cbMipImprovingSolution.subscribe(self._improved)
+        highs.cbMipInterrupt.subscribe(self._progressed)
+        highs.run()
+        highs.cbMipImprovingSolution.unsubscribe(self._improved)
+        highs.cbMipInterrupt.unsubscribe(self._progressed)
+        status = highs.getModelStatus()
+        if status in (api.HighsModelStatus.kInfeasible, api.HighsModelStatus.kUnboundedOrInfeasible):
+            return LevelResult("infeasible", None)
+        values = self._solution()
+        self._report(highs.getInfo().mip_dual_bound, final=True)
+        optimal = status in (api.HighsModelStatus.kOptimal, api.HighsModelStatus.kModelEmpty)
+        if optimal and not self.session.model.integer.any():
+            self._report(highs.getInfo().objective_function_value, final=True)
+        return LevelResult("optimal" if optimal else "stopped", values)
+
+    def _solution(self) -> IntArray | None:
+        highs, api = self.session._highs, self.session._api
+        solution = highs.getSolution()
+        feasible = int(highs.getInfo().primal_solution_status) == int(
+            api.SolutionStatus.kSolutionStatusFeasible
+        )
+        if not feasible or not solution.value_valid:
+            return None
+        values = _whole(np.array(solution.col_value))
+        self._emit(values)
+        return values
+
+    def _improved(self, event: Any) -> None:
+        self._emit(_whole(np.array(event.data_out.mip_solution)))
+
+    def _emit(self, values: IntArray) -> None:
+        # Rounding can break a row: such an answer is left to the checker and counted there.
+        self.emit(Incumbent(values[: self.session.model.decisions]))
+
+    def _progressed(self, event: Any) -> None:
+        if time.monotonic() >= self.next_report:
+            self.next_report = time.monotonic() + BOUND_INTERVAL
+            self._report(event.data_out.mip_dual_bound)
+
+    def _report(self, dual: float, final: bool = False) -> None:
+        if not np.isfinite(dual) or abs(dual) > INFINITY:
+            return
+        # Rounded outward by more than the tolerances of the solver can hide.
+        slack = min(1e-6 + 1e-9 * abs(dual), 0.45)
+        bound = ceil(dual - slack) * self.unit + self.constant
+        if self.last_bound is None or bound > self.last_bound:
+            self.last_bound = bound
+            self.emit(Bound(self.level, bound, self.given))
+
+
+def _whole(values: NDArray[np.float64]) -> IntArray:
+    return np.rint(values).astype(np.int64)
+
+
+def _limits(limits: IntArray, infinity: float) -> NDArray[np.float64]:
+    floats = limits.astype(np.float64)
+    floats[limits >= INFINITY] = infinity
+    floats[limits <= -INFINITY] = -infinity
+    return floats
+
+
+def _seconds(seconds: float) -> float:
+    return min(seconds, 1e9)
+
+
+ENGINES = (Highs(),)

@@ -1,0 +1,152 @@
+"""What an engine is: something that minimises one level of a finished model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.model import Form
+from optalloc.formulation.sparse import SparseModel
+
+IntArray = NDArray[np.int64]
+Ended = Literal["optimal", "infeasible", "stopped"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """How to run.
+
+    Parameters
+    ----------
+    time_limit
+        Seconds for all levels together; infinite for none.
+    threads, seed
+        For the solver.
+    deterministic
+        Only limits that do not depend on the clock; one thread.
+    log
+        Keep the solver's log.
+    hint : (decisions,) or None
+        Values of the decision columns of a known solution.
+    """
+
+    time_limit: float = float("inf")
+    threads: int = 1
+    seed: int = 0
+    deterministic: bool = False
+    log: bool = False
+    hint: IntArray | None = None
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A better solution: values of the decision columns."""
+
+    values: IntArray
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Nothing below `value` exists at a level while the earlier levels keep the `given` values."""
+
+    level: int
+    value: int
+    given: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The end of a run."""
+
+    ended: Ended
+    log: str = ""
+
+
+Message = Incumbent | Bound | Finished
+Emit = Callable[[Message], None]
+
+
+@dataclass
+class LevelResult:
+    """What is known of one level when its run ends."""
+
+    ended: Ended
+    values: IntArray | None
+
+
+class Session(Protocol):
+    """A solver with a model loaded."""
+
+    def minimise(
+        self, level: int, given: Sequence[int], seconds: float, emit: Emit
+    ) -> LevelResult:
+        """Minimise a level while the earlier ones are no worse than `given`."""
+        ...
+
+    def offer(self, values: IntArray) -> None:
+        """Hear of a better solution found elsewhere (decision columns), from another thread."""
+        ...
+
+    def log(self) -> str:
+        """The solver's log so far."""
+        ...
+
+
+class Engine(Protocol):
+    """A kind of solver."""
+
+    name: str
+    summary: str
+    form: Form
+
+    needs_start: bool
+    """Whether it only improves a solution that is given."""
+
+    def available(self) -> bool:
+        """Whether its libraries are installed."""
+        ...
+
+    def open(self, model: SparseModel, job: Job) -> Session:
+        """Load a model."""
+        ...
+
+
+LEVEL_SHARE = 0.6
+"""Part of the remaining time that an unproven level may take while others wait."""
+
+
+@dataclass
+class Clock:
+    """Seconds left of a run."""
+
+    limit: float
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def left(self) -> float:
+        """Seconds left; never negative."""
+        return max(self.limit - (time.monotonic() - self.started), 0.0)
+
+
+def run(session: Session, model: SparseModel, job: Job, emit: Emit) -> Finished:
+    """Minimise the levels in order, each held at its best value for the later ones."""
+    clock = Clock(job.time_limit)
+    given: list[int] = []
+    ended: Ended = "optimal"
+    for level in range(max(model.levels, 1)):
+        last = level >= model.levels - 1
+        seconds = clock.left if last else clock.left * LEVEL_SHARE
+        result = session.minimise(level, given, seconds, emit)
+        if result.ended == "infeasible" and level == 0:
+            return Finished("infeasible", session.log())
+        if result.ended != "optimal":
+            ended = "stopped"
+        if result.values is None or last:
+            break
+        given.append(model.level_value_at(level, result.values))
+    return Finished(ended, session.log())

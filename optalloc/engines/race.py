@@ -1,0 +1,163 @@
+"""Engines side by side, each in a worker process, until proof or the deadline."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import IO
+
+import numpy as np
+
+from optalloc.engines.ledger import Ledger
+from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, Job, Message
+from optalloc.engines.worker import Shared, Worker, share
+from optalloc.formulation.encoding import Encoding
+from optalloc.formulation.sparse import SparseModel
+from optalloc.formulation.translating import from_placement, to_placement
+
+POLL_SECONDS = 0.25
+"""How often memory is looked at while nothing is heard."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A finished model with its encoding."""
+
+    encoding: Encoding
+    model: SparseModel
+
+
+@dataclass
+class Runner:
+    """An engine at work."""
+
+    name: str
+    worker: Worker
+    loaded: Loaded
+    finished: Finished | None = None
+
+
+@dataclass
+class Race:
+    """Runs workers and keeps the ledger.
+
+    Parameters
+    ----------
+    ledger
+        What is known; the race adds to it.
+    clock
+        When to stop.
+    memory
+        Bytes that all workers together may hold; None for no limit.
+    """
+
+    ledger: Ledger
+    clock: Clock
+    memory: int | None = None
+    logs: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    out_of_memory: bool = False
+    infeasible: bool = False
+    _runners: list[Runner] = field(default_factory=list)
+    _shared: dict[int, tuple[IO[bytes], Shared]] = field(default_factory=dict)
+    _inbox: queue.SimpleQueue[tuple[Runner, Message | None]] = field(
+        default_factory=queue.SimpleQueue
+    )
+
+    @contextmanager
+    def running(self) -> Iterator[Race]:
+        """End every worker on the way out, whatever happens."""
+        try:
+            yield self
+        finally:
+            for runner in self._runners:
+                runner.worker.kill()
+            for file, _ in self._shared.values():
+                file.close()
+
+    def start(self, name: str, loaded: Loaded, job: Job) -> Runner:
+        """Start an engine on a model."""
+        key = id(loaded.model)
+        if key not in self._shared:
+            self._shared[key] = share(loaded.model)
+        file, shared = self._shared[key]
+        runner = Runner(name, Worker(name, file, shared, job), loaded)
+        self._runners.append(runner)
+        threading.Thread(target=self._listen, args=(runner,), daemon=True).start()
+        return runner
+
+    def stop(self, runner: Runner) -> None:
+        """End one engine."""
+        runner.worker.kill()
+        self._runners.remove(runner)
+
+    def hint(self, loaded: Loaded) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+        """The best placement as decision columns of a model."""
+        if self.ledger.placement is None:
+            return None
+        values = from_placement(loaded.encoding, self.ledger.placement)
+        return None if values is None else values[: loaded.model.decisions]
+
+    def wait(self, seconds: float) -> None:
+        """Hear the engines until a proof, the end of them all, or so many seconds."""
+        clock = Clock(min(seconds, self.clock.left))
+        while clock.left > 0 and not self.decided and self._active():
+            try:
+                runner, message = self._inbox.get(timeout=min(POLL_SECONDS, clock.left))
+            except queue.Empty:
+                self._watch_memory()
+                continue
+            self._hear(runner, message)
+
+    @property
+    def decided(self) -> bool:
+        """Whether nothing remains to be found."""
+        return self.infeasible or self.ledger.proven or self.out_of_memory
+
+    def _active(self) -> list[Runner]:
+        return [runner for runner in self._runners if runner.finished is None]
+
+    def _listen(self, runner: Runner) -> None:
+        while True:
+            message = runner.worker.receive()
+            self._inbox.put((runner, message))
+            if message is None or isinstance(message, Finished):
+                return
+
+    def _hear(self, runner: Runner, message: Message | None) -> None:
+        if runner not in self._runners:
+            return
+        if isinstance(message, Incumbent):
+            placement = to_placement(runner.loaded.encoding, message.values)
+            if self.ledger.offer(placement, runner.name):
+                self._tell_others(runner)
+        elif isinstance(message, Bound):
+            self.ledger.bound(message)
+        elif isinstance(message, Finished):
+            runner.finished = message
+            self._log(runner.name, message.log)
+            self.infeasible |= message.ended == "infeasible" and self.ledger.placement is None
+        else:
+            runner.finished = Finished("stopped")
+            self.failures.append(f"{runner.name} failed: {runner.worker.failure()}")
+
+    def _log(self, name: str, log: str) -> None:
+        if log:
+            self.logs.append(f"== {name}\n{log}")
+
+    def _tell_others(self, finder: Runner) -> None:
+        for other in self._active():
+            if other is not finder:
+                values = self.hint(other.loaded)
+                if values is not None:
+                    other.worker.offer(values)
+
+    def _watch_memory(self) -> None:
+        if self.memory is None:
+            return
+        used = sum(runner.worker.resident_bytes for runner in self._active())
+        if used > self.memory:
+            self.out_of_memory = True

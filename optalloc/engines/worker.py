@@ -1,0 +1,200 @@
+"""An engine in a process of its own: the model by shared memory, messages streamed back.
+
+The child is ``python -m optalloc.engines.worker``: it maps the model from an inherited file,
+runs the engine and writes each message as a length-prefixed pickle to its standard output. It is
+killed at once when it is no longer needed, whatever the solver is doing, and it ends by itself when
+its parent does.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import pickle
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from optalloc.engines.protocol import Finished, Incumbent, IntArray, Job, Message, Session, run
+from optalloc.formulation.sparse import SparseModel
+
+_LENGTH = struct.Struct("<Q")
+_SHARED_MEMORY = "/dev/shm"
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Where each array lies in the shared file."""
+
+    layout: tuple[tuple[str, str, int, int], ...]
+
+    def load(self, descriptor: int) -> SparseModel:
+        """Map the arrays of a model, without copying."""
+        size = os.fstat(descriptor).st_size
+        data = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b""
+        arrays = {
+            name: np.frombuffer(data, kind, count, offset)
+            for name, kind, offset, count in self.layout
+        }
+        return SparseModel(**arrays)  # type: ignore[arg-type]
+
+
+def share(model: SparseModel) -> tuple[IO[bytes], Shared]:
+    """Write a model to an unnamed file in memory where there is such a thing."""
+    folder = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
+    file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (outlives this function)
+    layout = []
+    for name, array in model.arrays().items():
+        layout.append((name, array.dtype.str, file.tell(), int(array.size)))
+        file.write(np.ascontiguousarray(array).data)
+    if not file.tell():
+        file.write(b"\0")
+    file.flush()
+    return file, Shared(tuple(layout))
+
+
+class Worker:
+    """A running engine. Messages are to be taken by `receive`, in a thread of the caller's."""
+
+    def __init__(self, engine: str, model: IO[bytes], shared: Shared, job: Job) -> None:
+        self.engine = engine
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "optalloc.engines.worker", str(model.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=[model.fileno()],
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+        )
+        self._errors: list[bytes] = []
+        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self._drain.start()
+        assert self._process.stdin is not None
+        try:
+            _write(self._process.stdin, (engine, shared, job))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # The child is gone already: `receive` says so.
+
+    def offer(self, values: IntArray) -> None:
+        """Tell the engine of a better solution found elsewhere."""
+        assert self._process.stdin is not None
+        try:
+            _write(self._process.stdin, Incumbent(values))
+            self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            pass  # The child has ended.
+
+    def receive(self) -> Message | None:
+        """Wait for the next message; None when the process has ended without a last word."""
+        assert self._process.stdout is not None
+        return _read(self._process.stdout)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Memory that the process holds; 0 where the system does not tell."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/statm").read_text().split()
+        except (OSError, ValueError):
+            return 0
+        return int(fields[1]) * mmap.PAGESIZE
+
+    def failure(self) -> str:
+        """What the process wrote to its error stream, and how it ended."""
+        code = self._process.wait()
+        self._drain.join(timeout=1)
+        lines = b"".join(self._errors).decode(errors="replace").strip().splitlines()
+        ended = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return f"{lines[-1]} ({ended})" if lines else ended
+
+    def kill(self) -> None:
+        """End the process and whatever it started, now."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # It ended by itself.
+        self._process.wait()
+        self._drain.join(timeout=1)
+        for stream in (self._process.stdin, self._process.stderr):
+            if stream is not None:
+                _close(stream)
+
+    def _read_errors(self) -> None:
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self._errors.append(line)
+
+
+def _close(stream: IO[bytes]) -> None:
+    try:
+        stream.close()
+    except BrokenPipeError:
+        pass  # Unwritten input of a process that is gone.
+
+
+def _import_path() -> list[str]:
+    """Where the child finds this package and what it needs."""
+    package = str(Path(__file__).parents[2])
+    inherited = os.environ.get("PYTHONPATH", "")
+    return [package, *([inherited] if inherited else [])]
+
+
+def _write(stream: IO[bytes], message: Any) -> None:
+    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
+    stream.write(_LENGTH.pack(len(data)) + data)
+
+
+def _read(stream: IO[bytes]) -> Any:
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(head)
+    data = stream.read(size)
+    return pickle.loads(data) if len(data) == size else None
+
+
+def main() -> None:
+    """Run the engine that the parent names, in the child."""
+    from optalloc.engines import engine
+
+    # Solvers print where they like: what they say must not mix with the messages.
+    channel = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    name, shared, job = _read(sys.stdin.buffer)
+    lock = threading.Lock()
+
+    def emit(message: Message) -> None:
+        with lock:
+            _write(channel, message)
+            channel.flush()
+
+    model = shared.load(int(sys.argv[1]))
+    session = engine(name).open(model, job)
+    threading.Thread(target=_listen, args=(session,), daemon=True).start()
+    finished: Finished = run(session, model, job, emit)
+    emit(finished)
+    channel.flush()
+    # Some solvers crash while they are torn down: everything is said, so leave at once.
+    os._exit(0)
+
+
+def _listen(session: Session) -> None:
+    """Pass on what the parent offers; end when it closes standard input, at the latest by dying."""
+    while True:
+        message = _read(sys.stdin.buffer)
+        if message is None:
+            os.killpg(os.getpid(), signal.SIGKILL)
+        session.offer(message.values)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,313 @@
+"""From a problem to the engine-neutral sparse form, for MILP or for CP-SAT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import ceil, floor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.model import Form, Linear, Model, Side
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.shapes import Excess, largest, smallest
+from optalloc.formulation.terms import Chosen, Family, Limit, Metric, Placed, Term
+from optalloc.instance.policy import Policy
+from optalloc.instance.quanta import exact
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """A model of a problem.
+
+    Parameters
+    ----------
+    problem, model
+        The problem and its model; ``model.levels`` are the objective's levels, minimised.
+    y_of_choice : (choices,)
+        Column of each choice; -1 where the class has only this one and must run.
+    pairs : int
+        The columns x are the first ones, in the order of ``problem.pairs``.
+    """
+
+    problem: Problem
+    model: Model
+    y_of_choice: IntArray
+    pairs: int
+
+
+def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Encoding:
+    """Encode decisions, rules, limits and levels.
+
+    Raises
+    ------
+    OutOfTime
+        When the deadline (of `time.monotonic`) passes meanwhile.
+    """
+    model = Model(form, deadline)
+    pairs = problem.pairs
+    model.add_columns(0, pairs.upper, pairs.block.size)
+    y_of_choice = np.full(problem.choices, -1, np.int64)
+    free = np.flatnonzero(~problem.fixed[problem.choice_class])
+    count = problem.task_classes.count[problem.choice_class[free]]
+    y_of_choice[free] = model.add_columns(0, count, free.size)
+    encoding = Encoding(problem, model, y_of_choice, pairs.block.size)
+    _add_choices(encoding)
+    _add_stays(encoding)
+    values = _Values(encoding)
+    values.add_rules_and_limits()
+    model.levels = [values.level(level.factors, level.sense) for level in problem.objective.levels]
+    return encoding
+
+
+def _add_choices(encoding: Encoding) -> None:
+    """Replicas of each block follow its choices; choices of each class add up to its count."""
+    problem, model = encoding.problem, encoding.model
+    pairs = problem.pairs
+    placed = Linear(
+        np.zeros(problem.blocks, np.int64),
+        pairs.block,
+        np.arange(pairs.block.size, dtype=np.int64),
+        np.ones(pairs.block.size, np.int64),
+    )
+    wanted = choices_of(encoding, -problem.choice_replicas, problem.choice_block, problem.blocks)
+    model.add_rows(placed.plus(wanted), low=0, high=0)
+    open_classes = np.flatnonzero(~problem.fixed)
+    ones = np.ones(problem.choices, np.int64)
+    chosen = choices_of(encoding, ones, problem.choice_class, problem.classes)
+    count = problem.task_classes.count[open_classes]
+    low = np.where(problem.class_required[open_classes], count, 0)
+    model.add_rows(chosen.take(open_classes), low=low, high=count)
+    _tighten_gangs(encoding)
+
+
+def _tighten_gangs(encoding: Encoding) -> None:
+    """Few replicas fit on a node: ``x[b, n] <= sum of min(replicas, fits) * y``."""
+    problem, model = encoding.problem, encoding.model
+    pairs = problem.pairs
+    largest_choice = np.zeros(problem.blocks, np.int64)
+    np.maximum.at(largest_choice, problem.choice_block, problem.choice_replicas)
+    block_class = problem.block_class[pairs.block]
+    single = (problem.task_classes.count[block_class] == 1) & ~problem.fixed[block_class]
+    tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))
+    if not tight.size:
+        return
+    order = np.argsort(problem.choice_block, kind="stable")
+    size = np.bincount(problem.choice_block, minlength=problem.blocks)
+    start = np.cumsum(size) - size
+    block = pairs.block[tight]
+    row = np.repeat(np.arange(tight.size), size[block])
+    within = np.arange(row.size) - np.repeat(np.cumsum(size[block]) - size[block], size[block])
+    choice = order[start[block][row] + within]
+    fits = np.minimum(problem.choice_replicas[choice], pairs.upper[tight][row])
+    room = Linear(np.zeros(tight.size, np.int64), row, encoding.y_of_choice[choice], fits)
+    model.add_rows(Linear.of_columns(tight).scaled(-1).plus(room), low=0)
+
+
+def _add_stays(encoding: Encoding) -> None:
+    """No more replicas of a class stay on a node than run there, in whichever blocks they are."""
+    problem, model = encoding.problem, encoding.model
+    pairs = problem.pairs
+    stays = np.flatnonzero(pairs.stays)
+    key = problem.block_class[pairs.block[stays]] * problem.nodes + pairs.node[stays]
+    keys, owner, size = np.unique(key, return_inverse=True, return_counts=True)
+    shared = np.flatnonzero(size > 1)
+    if not shared.size:
+        return
+    home_class, home_node, replicas = problem.home
+    limit = replicas[np.searchsorted(home_class * problem.nodes + home_node, keys[shared])]
+    total = Linear.of_columns(stays).summed(owner.ravel(), keys.size).take(shared)
+    model.add_rows(total, high=limit)
+
+
+def choices_of(encoding: Encoding, value: IntArray, row: IntArray, rows: int) -> Linear:
+    """Expressions ``sum of value[c] * y[c]`` by row; choices that are fixed become constants."""
+    problem = encoding.problem
+    column = encoding.y_of_choice
+    constant = np.zeros(rows, np.int64)
+    fixed = np.flatnonzero(column < 0)
+    count = problem.task_classes.count[problem.choice_class[fixed]]
+    np.add.at(constant, row[fixed], value[fixed] * count)
+    free = np.flatnonzero((column >= 0) & (value != 0))
+    return Linear(constant, row[free], column[free], value[free])
+
+
+def expand(encoding: Encoding, family: Family) -> Linear:
+    """Write the aggregates of a family as expressions of the columns."""
+    expression = Linear.of_constants(family.constant)
+    for placed in family.placed:
+        expression = expression.plus(_expand_placed(encoding, placed, family.size))
+    for chosen in family.chosen:
+        expression = expression.plus(_expand_chosen(encoding, chosen, family.size))
+    several = len(family.placed) + len(family.chosen) > 1
+    return expression.combined() if several else expression
+
+
+def _expand_placed(encoding: Encoding, placed: Placed, size: int) -> Linear:
+    problem = encoding.problem
+    pairs = problem.pairs
+    kept = placed.domain[pairs.node] >= 0
+    if placed.arrivals_only:
+        kept &= ~pairs.stays
+    column = np.flatnonzero(kept)
+    part = np.zeros(column.size, np.int64)
+    if placed.membership is not None:
+        member = placed.membership
+        block_class = problem.block_class[pairs.block[column]]
+        low = np.searchsorted(member.task_class, block_class, "left")
+        times = np.searchsorted(member.task_class, block_class, "right") - low
+        within = np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
+        part = member.part[np.repeat(low, times) + within]
+        column = np.repeat(column, times)
+    row = problem.block_row[pairs.block[column]]
+    node = problem.node_classes.node[pairs.node[column]]
+    value = placed.coefficient.at(row, node) * placed.scale
+    index = part * placed.domains + placed.domain[pairs.node[column]]
+    used = np.flatnonzero(value)
+    return Linear(np.zeros(size, np.int64), index[used], column[used], value[used])
+
+
+def _expand_chosen(encoding: Encoding, chosen: Chosen, size: int) -> Linear:
+    problem = encoding.problem
+    value = chosen.coefficient[problem.choice_row]
+    if chosen.membership is None:
+        return choices_of(encoding, value, np.zeros(problem.choices, np.int64), size)
+    part = np.full(problem.classes, -1, np.int64)
+    part[chosen.membership.task_class] = chosen.membership.part
+    row = part[problem.choice_class]
+    outside = row < 0
+    return choices_of(encoding, np.where(outside, 0, value), np.where(outside, 0, row), size)
+
+
+class _Values:
+    """Encodes each policy's value once, on the side on which it is used."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self.encoding = encoding
+        self.problem = encoding.problem
+        self.model = encoding.model
+        self.known: dict[int, Linear] = {}
+        self.sides = {i: _side(uses) for i, uses in self._uses().items()}
+
+    def _uses(self) -> dict[int, set[Side]]:
+        uses: dict[int, set[Side]] = {}
+        for level in self.problem.objective.levels:
+            for factor, i in level.factors:
+                pushed_down = (factor > 0) == (level.sense == "min")
+                uses.setdefault(i, set()).add("over" if pushed_down else "under")
+        for i in self.problem.active:
+            policy = self.problem.objective.policies[i]
+            if policy.at_most is not None:
+                uses.setdefault(i, set()).add("over")
+            if policy.at_least is not None:
+                uses.setdefault(i, set()).add("under")
+        return uses
+
+    def add_rules_and_limits(self) -> None:
+        for i in self.problem.active:
+            policy = self.problem.objective.policies[i]
+            if policy.hard:
+                for _, term in self.problem.metrics[i].terms:
+                    add_rule(self.encoding, term)
+            elif policy.at_most is not None or policy.at_least is not None:
+                self._limit(i, policy)
+
+    def _limit(self, index: int, policy: Policy) -> None:
+        quantum = policy.quantum(self.problem.columns)
+        value = self.value(index)
+        if policy.at_most is not None:
+            self.model.add_rows(value, high=whole(exact(policy.at_most) / quantum, down=True))
+        if policy.at_least is not None:
+            self.model.add_rows(value, low=whole(exact(policy.at_least) / quantum, down=False))
+
+    def value(self, index: int) -> Linear:
+        if index not in self.known:
+            metric = self.problem.metrics[index]
+            self.known[index] = encode_metric(self.encoding, metric, self.sides[index])
+        return self.known[index]
+
+    def level(self, factors: tuple[tuple[int, int], ...], sense: str) -> Linear:
+        total = Linear.of_constants(np.zeros(1, np.int64))
+        for factor, i in factors:
+            total = total.plus(self.value(i).scaled(factor))
+        return (total if sense == "min" else total.scaled(-1)).combined()
+
+
+def whole(number: Fraction, down: bool) -> int:
+    """Round a limit to whole quanta."""
+    return floor(number) if down else ceil(number)
+
+
+def encode_metric(encoding: Encoding, metric: Metric, side: Side) -> Linear:
+    """Encode the value of a policy."""
+    total = Linear.of_constants(np.array([metric.constant], np.int64))
+    for factor, term in metric.terms:
+        total = total.plus(encode_term(encoding, term, _flipped(side, factor < 0)).scaled(factor))
+    return total
+
+
+def encode_term(encoding: Encoding, term: Term, side: Side) -> Linear:
+    """Encode the value of a term: violations where it is a rule."""
+    model = encoding.model
+    if term.limit is None:
+        return _fold(model, _reduced(encoding, term, side), term.outer, side)
+    inner: Side = "over" if term.limit.sense == "at_most" else "under"
+    beyond = _beyond(_reduced(encoding, term, inner if side == "over" else "exact"), term.limit)
+    zero = Excess(np.zeros(term.owners, np.int64))
+    return _fold(model, zero.encode(model, beyond, side), term.outer, side)
+
+
+def add_rule(encoding: Encoding, term: Term) -> None:
+    """Add a term with a limit as hard rows, leaving out those that cannot be broken."""
+    assert term.limit is not None, "only a term with a limit is a rule"
+    inner: Side = "over" if term.limit.sense == "at_most" else "under"
+    reduced = _reduced(encoding, term, inner)
+    low, high = encoding.model.range_of(reduced)
+    if term.limit.sense == "at_most":
+        binding = np.flatnonzero(high > term.limit.bound)
+        encoding.model.add_rows(reduced.take(binding), high=term.limit.bound[binding])
+    else:
+        binding = np.flatnonzero(low < term.limit.bound)
+        encoding.model.add_rows(reduced.take(binding), low=term.limit.bound[binding])
+
+
+def _beyond(reduced: Linear, limit: Limit) -> Linear:
+    """By how much each j is over (or short of) its limit."""
+    if limit.sense == "at_most":
+        return reduced.shifted(-limit.bound)
+    return reduced.scaled(-1).shifted(limit.bound)
+
+
+def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
+    """``reduce over k in j of factor * shape(y_k)`` for every j."""
+    model = encoding.model
+    mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))
+    inner: Side = "exact" if mixed else _flipped(side, bool(np.any(term.factor < 0)))
+    shaped = term.shape.encode(model, expand(encoding, term.family), inner)
+    for link in term.linked:
+        room = shaped.scaled(-link.capacity)
+        model.add_rows(expand(encoding, link.family).plus(room), high=0)
+    values = shaped.scaled(term.factor)
+    if term.reduce == "sum":
+        return values.summed(term.owner, term.owners)
+    fold = largest if term.reduce == "max" else smallest
+    return fold(model, values, term.owner, term.owners, side)
+
+
+def _fold(model: Model, values: Linear, outer: str, side: Side) -> Linear:
+    owner = np.zeros(values.size, np.int64)
+    if outer == "sum":
+        return values.summed(owner, 1)
+    return (largest if outer == "max" else smallest)(model, values, owner, 1, side)
+
+
+def _side(uses: set[Side]) -> Side:
+    return uses.pop() if len(uses) == 1 else "exact"
+
+
+def _flipped(side: Side, flip: bool) -> Side:
+    flipped: dict[Side, Side] = {"over": "under", "under": "over", "exact": "exact"}
+    return flipped[side] if flip else side

@@ -1,0 +1,272 @@
+"""A problem: the decisions and terms that an instance and an objective ask for, solver-free.
+
+Decisions are ``x[block, node]``, replicas of a block on a node, and ``y[choice]``, tasks of a
+class that run in a row. A block holds the choices of a class that look alike from every node
+(equal demands, cost and allowed nodes), so that which of them is chosen does not matter to the
+nodes: ``sum over nodes of x[b, n] = sum over choices c of b of replicas[c] * y[c]``, and
+``sum over choices of a class of y = count`` (at most, for optional tasks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.classes import NodeClasses, TaskClasses, merge_nodes, merge_tasks
+from optalloc.formulation.placing import allowed_entries
+from optalloc.formulation.terms import Membership, Metric
+from optalloc.instance.columns import Columns
+from optalloc.instance.model import Instance
+from optalloc.objective import Objective
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The columns x: where each block may place replicas.
+
+    Parameters
+    ----------
+    block, node : (pairs,)
+        Sorted by block, then node; a home node can appear twice (staying, arriving).
+    stays : (pairs,)
+        Replicas that run there now and stay: they do not arrive.
+    upper : (pairs,)
+        Largest number of replicas.
+    """
+
+    block: IntArray
+    node: IntArray
+    stays: BoolArray
+    upper: IntArray
+
+
+class Problem:
+    """The formulation of an instance under an objective.
+
+    Parameters
+    ----------
+    instance, objective
+        What to formulate.
+    merge
+        Merge identical tasks and nodes where that is exact.
+
+    Attributes
+    ----------
+    task_classes, node_classes
+        What was merged.
+    choice_class, choice_row, choice_block, choice_replicas : (choices,)
+        Class, representative row, block and replicas of each y.
+    class_required : (classes,)
+        Whether every task of the class must be placed.
+    block_class, block_row : (blocks,)
+        Class and representative row of each block.
+    """
+
+    def __init__(self, instance: Instance, objective: Objective, merge: bool = True) -> None:
+        self.instance = instance
+        self.objective = objective
+        self.columns: Columns = instance.columns
+        active = [objective.policies[i] for i in self.active]
+        self.allowed = allowed_entries(self.columns)
+        self.task_classes: TaskClasses = merge_tasks(self.columns, self.allowed, active, merge)
+        self.node_classes: NodeClasses = merge_nodes(self.columns, self.allowed, active, merge)
+        self._make_choices()
+
+    @cached_property
+    def active(self) -> tuple[int, ...]:
+        """Policies that the engines must know: hard rules, limits and those in a level."""
+        in_levels = {i for level in self.objective.levels for _, i in level.factors}
+        return tuple(
+            i
+            for i, policy in enumerate(self.objective.policies)
+            if i in in_levels
+            or policy.hard
+            or policy.at_most is not None
+            or policy.at_least is not None
+        )
+
+    @property
+    def classes(self) -> int:
+        """Number of task classes."""
+        return int(self.task_classes.task.size)
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes of the problem (classes where identical nodes are merged)."""
+        return int(self.node_classes.node.size)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return int(self.block_row.size)
+
+    @property
+    def choices(self) -> int:
+        """Number of choices."""
+        return int(self.choice_row.size)
+
+    def _make_choices(self) -> None:
+        columns, tasks = self.columns, self.task_classes.task
+        start, last = columns.row_start[tasks], columns.row_start[tasks + 1]
+        length = last - start
+        self.choice_class = np.repeat(np.arange(self.classes, dtype=np.int64), length)
+        offset = np.arange(self.choice_class.size) - np.repeat(np.cumsum(length) - length, length)
+        self.choice_row = start[self.choice_class] + offset
+        self.choice_replicas = columns.row_replicas[self.choice_row]
+        signature = [d.signature(self.choice_row) for d in (*columns.demand, columns.cost)]
+        signature.append(self.allowed.row_kind[self.choice_row, None])
+        kinds = np.concatenate([self.choice_class[:, None], *signature], axis=1)
+        _, first, block = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
+        self.choice_block = block.ravel().astype(np.int64)
+        self.block_row = self.choice_row[first]
+        self.block_class = self.choice_class[first]
+        self.class_required = columns.required[tasks]
+        self.fixed = self.class_required & (length == 1)
+        """Classes whose only choice is made: no y is needed."""
+
+    # -- what goals ask ------------------------------------------------------------------------
+
+    def domains(self, scope: str) -> tuple[int, IntArray]:
+        """Number of domains of a scope and the domain of each node (-1: none)."""
+        names, of_node = self.columns.scope(scope)
+        if scope == "node":
+            return self.nodes, np.arange(self.nodes, dtype=np.int64)
+        return len(names), of_node[self.node_classes.node]
+
+    def everywhere(self) -> IntArray:
+        """All nodes in one domain."""
+        return np.zeros(self.nodes, np.int64)
+
+    def membership(self, groups: Iterable[int]) -> Membership:
+        """Find the classes of some groups; part i is the i-th of them (repeats are allowed)."""
+        columns = self.columns
+        chosen = np.array(list(groups), np.int64)
+        by_group = np.argsort(chosen, kind="stable")
+        member, part = _join(columns.membership_group, chosen[by_group])
+        task, part = columns.membership_task[member], by_group[part]
+        order = np.argsort(task, kind="stable")
+        task, part = task[order], part[order]
+        classes, index = _join(self.task_classes.task, task)
+        return Membership(int(chosen.size), classes, part[index])
+
+    def each_class(self) -> Membership:
+        """Every class a part of its own."""
+        every = np.arange(self.classes, dtype=np.int64)
+        return Membership(self.classes, every, every)
+
+    def count_per_group(self, groups: Iterable[int]) -> IntArray:
+        """Most replicas that each of some groups can have."""
+        member = self.membership(groups)
+        total = np.zeros(member.parts, np.int64)
+        np.add.at(total, member.part, self.most_replicas[member.task_class])
+        return total
+
+    @cached_property
+    def most_replicas(self) -> IntArray:
+        """Most replicas that each class can have."""
+        most = np.zeros(self.classes, np.int64)
+        np.maximum.at(most, self.choice_class, self.choice_replicas)
+        return most * self.task_classes.count
+
+    @cached_property
+    def capacity(self) -> IntArray:
+        """Capacity of each node (all nodes of a merged one together), (nodes, resources)."""
+        capacity = self.columns.capacity[self.columns.node_entry[self.node_classes.node]]
+        merged = self.node_classes.count[:, None]
+        if np.all(merged == 1):
+            return capacity
+        demand = max(int(d.base.max()) for d in self.columns.demand)
+        return capacity // demand * demand * merged
+
+    @cached_property
+    def hard_resources(self) -> frozenset[int]:
+        """Resources whose capacity is a hard rule."""
+        return frozenset(i for policy in self.objective.policies for i in policy.caps(self.columns))
+
+    @cached_property
+    def home(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Class, node and replicas of what runs now, sorted by class and node."""
+        columns, classes = self.columns, self.task_classes
+        order = np.argsort(columns.current_task, kind="stable")
+        member, index = _join(classes.of_task, columns.current_task[order])
+        index = order[index]
+        node = self.node_classes.of_node[columns.current_node[index]]
+        key = classes.of_class[member] * self.nodes + node
+        # A split entry deals its current replicas out evenly; single homes make that exact.
+        share = classes.of_count[member] * columns.current_replicas[index]
+        whole = columns.task_count[classes.of_task[member]]
+        keys, inverse = np.unique(key, return_inverse=True)
+        replicas = np.zeros(keys.size, np.int64)
+        np.add.at(replicas, inverse.ravel(), share // np.maximum(whole, 1))
+        return keys // self.nodes, keys % self.nodes, replicas
+
+    # -- decisions -----------------------------------------------------------------------------
+
+    @cached_property
+    def pairs(self) -> Pairs:
+        """The columns x."""
+        mask = self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
+        nodes_of_kind = [np.flatnonzero(line) for line in mask]
+        kind = self.allowed.row_kind[self.block_row]
+        sizes = np.array([n.size for n in nodes_of_kind], np.int64)[kind]
+        block = np.repeat(np.arange(self.blocks, dtype=np.int64), sizes)
+        pieces = [nodes_of_kind[k] for k in kind]
+        node = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+        upper = self._fitting(block, node)
+        kept = upper > 0
+        return self._with_stays(block[kept], node[kept], upper[kept])
+
+    def _fitting(self, block: IntArray, node: IntArray) -> IntArray:
+        """Most replicas of each block that fit on a node alone."""
+        upper = self.most_replicas[self.block_class[block]]
+        row, at = self.block_row[block], self.node_classes.node[node]
+        for i in sorted(self.hard_resources):
+            if not self.columns.demand[i].is_zero:
+                demand = self.columns.demand[i].at(row, at)
+                fits = self.capacity[node, i] // np.maximum(demand, 1)
+                upper = np.where(demand > 0, np.minimum(upper, fits), upper)
+        return upper
+
+    def _with_stays(self, block: IntArray, node: IntArray, upper: IntArray) -> Pairs:
+        """Split the pairs at home nodes into staying and arriving replicas."""
+        home_class, home_node, home_replicas = self.home
+        stays = np.zeros(block.size, bool)
+        if not home_class.size:
+            return Pairs(block, node, stays, upper)
+        key = self.block_class[block] * self.nodes + node
+        keys = home_class * self.nodes + home_node
+        at = np.minimum(np.searchsorted(keys, key), keys.size - 1)
+        stays = keys[at] == key
+        running = np.where(stays, home_replicas[at], 0)
+        again = np.flatnonzero(stays & (upper > running))
+        order = np.argsort(np.concatenate([np.arange(block.size), again]), kind="stable")
+        rest = np.concatenate([np.where(stays, np.minimum(upper, running), upper), upper[again]])
+        return Pairs(
+            np.concatenate([block, block[again]])[order],
+            np.concatenate([node, node[again]])[order],
+            np.concatenate([stays, np.zeros(again.size, bool)])[order],
+            rest[order],
+        )
+
+    @cached_property
+    def metrics(self) -> dict[int, Metric]:
+        """The terms of every active policy, by its index in the objective."""
+        from optalloc.formulation.building import build
+
+        return {i: build(self.objective.policies[i], self) for i in self.active}
+
+
+def _join(wanted: IntArray, keys: IntArray) -> tuple[IntArray, IntArray]:
+    """Match numbers with a sorted array: indices (into `wanted`, into `keys`) of equal ones."""
+    low = np.searchsorted(keys, wanted, "left")
+    size = np.searchsorted(keys, wanted, "right") - low
+    left = np.repeat(np.arange(wanted.size, dtype=np.int64), size)
+    within = np.arange(left.size) - np.repeat(np.cumsum(size) - size, size)
+    return left, low[left] + within

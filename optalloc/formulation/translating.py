@@ -1,0 +1,138 @@
+"""Between placements and column values: expansion of merged classes, and hints."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.encoding import Encoding
+from optalloc.formulation.problem import Problem
+from optalloc.instance.placement import Placement
+
+IntArray = NDArray[np.int64]
+
+
+def to_placement(encoding: Encoding, values: IntArray) -> Placement:
+    """Expand column values to a placement of the instance's tasks on its concrete nodes."""
+    problem = encoding.problem
+    pairs = problem.pairs
+    x = values[: encoding.pairs]
+    columns = encoding.y_of_choice
+    count = problem.task_classes.count[problem.choice_class]
+    y = np.where(columns >= 0, values[np.maximum(columns, 0)], count)
+    used = np.flatnonzero(x)
+    return expand_placement(problem, y, pairs.block[used], pairs.node[used], x[used])
+
+
+def expand_placement(
+    problem: Problem, y: IntArray, block: IntArray, node: IntArray, replicas: IntArray
+) -> Placement:
+    """Deal merged decisions out to single tasks and concrete nodes.
+
+    The tasks of each choice go to the members of its class in order, then the replicas of each
+    block to its choices, and those on a merged node to its nodes, filling one after the other.
+
+    Parameters
+    ----------
+    y : (choices,)
+        Tasks that run in each choice.
+    block, node, replicas : (k,)
+        Replicas of a block on a node, sorted by block.
+    """
+    row, tasks = _deal_choices(problem, y)
+    chosen = np.zeros(problem.columns.rows, np.int64)
+    np.add.at(chosen, row, tasks)
+    row = np.repeat(row, tasks * problem.columns.row_replicas[row])
+    concrete = _concrete(problem, np.repeat(node, replicas))
+    return Placement.of(chosen, row, concrete, np.ones(row.size, np.int64))
+
+
+def _deal_choices(problem: Problem, y: IntArray) -> tuple[IntArray, IntArray]:
+    """Rows and numbers of tasks, by block: intervals of each class's tasks cut at its members."""
+    classes = problem.task_classes
+    order = np.argsort(problem.choice_class, kind="stable")
+    used = order[y[order] > 0]
+    ends = np.cumsum(y[used])
+    of_class = problem.choice_class[used]
+    before = np.concatenate([[0], ends])[np.searchsorted(of_class, of_class)]
+    base = np.cumsum(classes.count) - classes.count
+    high = base[of_class] + ends - before
+    low = high - y[used]
+    member_end = np.cumsum(classes.of_count)
+    first = np.searchsorted(member_end, low, "right")
+    last = np.searchsorted(member_end, high, "left")
+    size = last - first + 1
+    index = np.repeat(np.arange(used.size), size)
+    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+    member = first[index] + within
+    taken = np.minimum(high[index], member_end[member]) - np.maximum(
+        low[index], member_end[member] - classes.of_count[member]
+    )
+    choice = used[index]
+    number = problem.choice_row[choice] - problem.columns.row_start[
+        classes.task[problem.choice_class[choice]]
+    ]
+    row = problem.columns.row_start[classes.of_task[member]] + number
+    by_block = np.argsort(problem.choice_block[choice], kind="stable")
+    return row[by_block], taken[by_block]
+
+
+def _concrete(problem: Problem, node: IntArray) -> IntArray:
+    """Deal replicas on merged nodes out to concrete ones."""
+    classes = problem.node_classes
+    if np.all(classes.count == 1):
+        return classes.node[node]
+    demand = max(int(d.base.max()) for d in problem.columns.demand)
+    fits = np.maximum(problem.capacity.max(axis=1) // demand // classes.count, 1)
+    order = np.argsort(classes.of_node, kind="stable")
+    start = np.searchsorted(classes.of_node[order], np.arange(problem.nodes))
+    by_node = np.argsort(node, kind="stable")
+    sorted_node = node[by_node]
+    rank = np.arange(node.size) - np.searchsorted(sorted_node, sorted_node)
+    concrete = np.zeros(node.size, np.int64)
+    concrete[by_node] = order[start[sorted_node] + rank // fits[sorted_node]]
+    return concrete
+
+
+def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
+    """Find the values of x and y (others 0) of a placement; None if it uses what no column allows."""
+    problem = encoding.problem
+    columns = problem.columns
+    values = np.zeros(encoding.model.columns, np.int64)
+    class_of_task = np.full(columns.tasks, -1, np.int64)
+    split = np.bincount(problem.task_classes.of_task, minlength=columns.tasks) > 1
+    class_of_task[problem.task_classes.of_task] = problem.task_classes.of_class
+    if np.any(split[columns.row_task[placement.row]]):
+        return None
+    first = np.searchsorted(problem.choice_class, np.arange(problem.classes))
+    number = np.arange(columns.rows) - columns.row_start[columns.row_task]
+    choice_of_row = first[class_of_task[columns.row_task]] + number
+    y = encoding.y_of_choice[choice_of_row]
+    free = y >= 0
+    np.add.at(values, y[free], placement.chosen[free])
+    return _place(encoding, values, problem.choice_block[choice_of_row[placement.row]], placement)
+
+
+def _place(
+    encoding: Encoding, values: IntArray, block: IntArray, placement: Placement
+) -> IntArray | None:
+    """Fill in x: replicas stay first, the rest arrive."""
+    problem = encoding.problem
+    pairs = problem.pairs
+    node = problem.node_classes.of_node[placement.node]
+    key, inverse = np.unique(block * problem.nodes + node, return_inverse=True)
+    total = np.zeros(key.size, np.int64)
+    np.add.at(total, inverse.ravel(), placement.replicas)
+    pair_key = pairs.block * problem.nodes + pairs.node
+    at = np.searchsorted(pair_key, key)
+    if key.size and (at.max() >= pair_key.size or np.any(pair_key[at] != key)):
+        return None
+    here = np.minimum(total, pairs.upper[at])
+    values[at] = here
+    rest = total - here
+    more = np.flatnonzero(rest)
+    again = at[more] + 1
+    if more.size and (again.max() >= pair_key.size or np.any(pair_key[again] != key[more])):
+        return None
+    values[again] = rest[more]
+    return values if np.all(values[again] <= pairs.upper[again]) else None

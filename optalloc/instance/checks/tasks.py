@@ -1,0 +1,130 @@
+"""Tasks: their numbers, quantities and configurations, and what they refer to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from optalloc.instance.checks import bounds, names, tables
+from optalloc.instance.checks.view import View
+from optalloc.instance.model import Lookup, Quantity, Task
+from optalloc.instance.policy import Fault
+
+NUMBERS = (
+    ("count", bounds.WHOLE_POSITIVE),
+    ("replicas", bounds.WHOLE_POSITIVE),
+    ("weight", bounds.NOT_NEGATIVE),
+    ("reference", bounds.POSITIVE),
+    ("work", bounds.NOT_NEGATIVE),
+    ("move_cost", bounds.NOT_NEGATIVE),
+)
+
+
+def check(view: View) -> Iterator[Fault]:
+    """List what is wrong with the tasks themselves."""
+    tasks = view.instance.tasks
+    yield from names.unique("tasks", [t.name for t in tasks], [t.count for t in tasks])
+    for field, bound in NUMBERS:
+        values = [getattr(t, field) for t in tasks]
+        yield from bounds.column(values, lambda i, f=field: f"tasks[{i}].{f}", bound)
+    if view.has_tables or not bounds.NOT_NEGATIVE.admits_all(view.quantities):
+        for i, task in enumerate(tasks):
+            for name, quantity in task.demand.items():
+                yield from _quantity(f"tasks[{i}].demand.{name}", quantity)
+            yield from _quantity(f"tasks[{i}].cost", task.cost)
+    for i in view.with_rows:
+        rows, replicas = tasks[i].configurations, tasks[i].replicas
+        if replicas != 1:
+            expected = "expected 1 (the configurations state it)"
+            yield f"tasks[{i}].replicas", f"{expected}, got {replicas}"
+        if not isinstance(rows, str):
+            yield from tables.configurations(f"tasks[{i}].configurations", rows)
+
+
+def _quantity(path: str, quantity: Quantity) -> Iterator[Fault]:
+    """List the numbers of a quantity that are out of bounds."""
+    if isinstance(quantity, tuple):
+        yield from bounds.column(quantity, lambda k: f"{path}[{k}]", bounds.NOT_NEGATIVE)
+    elif isinstance(quantity, Lookup):
+        yield from tables.lookup(path, quantity)
+    elif not isinstance(quantity, str) and not bounds.NOT_NEGATIVE.admits(quantity):
+        yield path, bounds.NOT_NEGATIVE.refuse(quantity)
+
+
+def resources(view: View) -> Iterator[Fault]:
+    """List resources that tasks demand and the instance does not have."""
+    tasks, known = view.instance.tasks, view.resources
+    unknown = set().union(*[t.demand for t in tasks]) - known
+    for i, task in enumerate(tasks if unknown else ()):
+        for name in task.demand:
+            if name in unknown:
+                yield f"tasks[{i}].demand.{name}", names.missing(name, "a resource", known)
+    for i in view.with_rows:
+        rows = tasks[i].configurations
+        if not isinstance(rows, str):
+            yield from tables.row_resources(f"tasks[{i}].configurations", rows, view)
+
+
+def shared(view: View) -> Iterator[Fault]:
+    """List shared tables that tasks name and the instance does not have."""
+    for path, quantity in view.tabled:
+        if isinstance(quantity, str) and quantity not in view.instance.tables:
+            yield path(), names.missing(quantity, "a number or a table", view.instance.tables)
+    known = view.instance.configurations
+    for i in view.with_rows:
+        rows = view.instance.tasks[i].configurations
+        if isinstance(rows, str) and rows not in known:
+            what = "a configuration table"
+            yield f"tasks[{i}].configurations", names.missing(rows, what, known)
+
+
+def by_node(view: View) -> Iterator[Fault]:
+    """List tables and lists of tasks that do not fit the nodes."""
+    nodes = len(view.instance.nodes)
+    for path, quantity in view.tabled:
+        if isinstance(quantity, tuple) and len(quantity) != nodes:
+            yield path(), f"expected {nodes} numbers (one per node entry), got {len(quantity)}"
+        elif isinstance(quantity, Lookup):
+            yield from tables.fits(path(), quantity, view)
+
+
+def groups(view: View) -> Iterator[Fault]:
+    """List groups that tasks name and the instance does not have, or that they name twice."""
+    known = {group.name for group in view.instance.groups}
+    stated = {task.groups for task in view.instance.tasks}
+    wrong = {own for own in stated if not known.issuperset(own) or len(set(own)) != len(own)}
+    for i, task in enumerate(view.instance.tasks if wrong else ()):
+        for k, name in enumerate(task.groups if task.groups in wrong else ()):
+            if name not in known:
+                yield f"tasks[{i}].groups[{k}]", names.missing(name, "a group", known)
+            elif name in task.groups[:k]:
+                yield f"tasks[{i}].groups[{k}]", f"expected each group once, got {name!r} again"
+
+
+def current(view: View) -> Iterator[Fault]:
+    """List current nodes that do not exist, and wrong numbers of them."""
+    nodes, tasks = view.instance.nodes, view.instance.tasks
+    single = {node.name for node in nodes if node.count == 1}
+    several = names.Expanded([n.name for n in nodes], [n.count for n in nodes])
+    free: set[str | None] = {None, *single}
+    doubtful = [
+        i for i, task in enumerate(tasks) if type(task.current) is tuple or task.current not in free
+    ]
+    for i in doubtful:
+        stated = tasks[i].current or ()
+        for k, name in enumerate((stated,) if isinstance(stated, str) else stated):
+            if name not in single and not several.has(name):
+                at = "" if isinstance(stated, str) else f"[{k}]"
+                message = names.missing(name, "a node", several.stated(single))
+                yield f"tasks[{i}].current{at}", message
+        if not isinstance(stated, str):
+            yield from _length(f"tasks[{i}].current", tasks[i], len(stated))
+
+
+def _length(path: str, task: Task, given: int) -> Iterator[Fault]:
+    """A list of current nodes has one per replica; with a table, some."""
+    wanted = task.count * task.replicas
+    if task.configurations:
+        if not given:
+            yield path, "expected at least one node, got none"
+    elif given != wanted:
+        yield path, f"expected {wanted} nodes (one per replica), got {given}"

@@ -1,0 +1,80 @@
+"""Numbers that depend on a row and a node, kept factored: never a rows x nodes matrix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A table that overrides the base value of some rows.
+
+    Parameters
+    ----------
+    index : (rows,)
+        Line of `values` for each row; -1 where the part does not speak.
+    column : (nodes,)
+        Column of `values` for each node.
+    values : (lines, columns)
+        The numbers.
+    """
+
+    index: IntArray
+    column: IntArray
+    values: IntArray
+
+
+@dataclass(frozen=True)
+class Factored:
+    """An integer for each (row, node): a number per row, overridden by small tables.
+
+    Parameters
+    ----------
+    base : (rows,)
+        The number where no part speaks.
+    parts
+        At most one of them speaks for a row.
+    """
+
+    base: IntArray
+    parts: tuple[Part, ...] = ()
+
+    def at(self, rows: IntArray, nodes: IntArray) -> IntArray:
+        """Evaluate at pairs (arrays that broadcast)."""
+        value = np.broadcast_to(self.base[rows], np.broadcast_shapes(rows.shape, nodes.shape))
+        for part in self.parts:
+            index = part.index[rows]
+            value = np.where(index >= 0, part.values[index, part.column[nodes]], value)
+        return value
+
+    def take(self, rows: IntArray) -> Factored:
+        """Re-index: row i of the answer is row ``rows[i]`` of this."""
+        return Factored(
+            self.base[rows],
+            tuple(Part(p.index[rows], p.column, p.values) for p in self.parts),
+        )
+
+    def signature(self, rows: IntArray) -> IntArray:
+        """Describe rows by integers, (rows, k): equal lines mean equal values on every node."""
+        lines = [self.base[rows], *(p.index[rows] for p in self.parts)]
+        for i, part in enumerate(self.parts):
+            speaks = part.index[rows] >= 0
+            lines[0] = np.where(speaks, 0, lines[0])
+            _, same = np.unique(part.values, axis=0, return_inverse=True)
+            lines[i + 1] = np.where(speaks, same.ravel()[part.index[rows]], -1)
+        return np.stack(lines, axis=1)
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether every value is 0."""
+        return not self.base.any() and not any(p.values.any() for p in self.parts)
+
+
+def constant(rows: int, value: int = 1) -> Factored:
+    """Make the same number for every row and node."""
+    return Factored(np.full(rows, value, np.int64))

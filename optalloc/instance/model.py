@@ -1,0 +1,310 @@
+"""What the user states: nodes, tasks, groups, energy data, policies and the objective.
+
+The classes are frozen `msgspec` structs; the instance file is their JSON, so the file format and
+its JSON Schema follow from this module.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from optalloc.instance.policy import Number, Policy
+
+if TYPE_CHECKING:
+    from optalloc.instance.columns import Columns
+
+DEVICE = "device"
+"""The built-in resource counted by ``Node.devices`` (and the label that holds the device type)."""
+NODE = "node"
+"""The built-in scope and label in which every node is its own domain."""
+
+
+class Stated(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Base of everything stated in an instance file."""
+
+
+class Resource(Stated):
+    """A resource: nodes have capacities of it and tasks demand it.
+
+    Parameters
+    ----------
+    unit
+        Unit in which the numbers are stated (``"GiB"``); for people only.
+    quantum
+        Granularity: demands are rounded up and capacities down to multiples of it. By default the
+        coarsest power of ten that states every number exactly.
+    transient
+        A moving task still occupies its old node while it moves.
+    """
+
+    unit: str = ""
+    quantum: Number | None = None
+    transient: bool = False
+
+
+class Lookup(Stated):
+    """A number that depends on the node through one of the node's attributes.
+
+    Parameters
+    ----------
+    by
+        ``"node"`` (the node entry's name), ``"device"`` (its device type), a label or a domain
+        scope.
+    values
+        The number for each value of that attribute.
+    default
+        The number for every other value; without it a missing value is an error.
+    """
+
+    by: str
+    values: dict[str, Number]
+    default: Number | None = None
+
+
+Quantity = Number | str | tuple[Number, ...] | Lookup
+"""A number; the name of a shared table; one number per node entry; or an inline table."""
+
+
+class Node(Stated):
+    """A node, or ``count`` identical nodes.
+
+    Parameters
+    ----------
+    name
+        Unique. The nodes of an entry with ``count`` > 1 are called ``name/0``, ``name/1``, ...
+    capacity
+        Per resource; a resource not named has capacity 0.
+    safety
+        Soft thresholds per resource for the ``safety-capacity`` policy; by default the capacity.
+    device, devices
+        Type and number of devices; the number is the capacity of the resource ``device``.
+    flops, memory_gib, memory_bandwidth
+        Per device: peak FLOP/s, GiB of memory and bytes/s of memory bandwidth.
+    idle_w, full_w
+        Watts drawn by the whole node when it is on and idle, and at full load.
+    price_h
+        Price of the node for an hour in use.
+    labels
+        Free attributes, matched by the tasks' ``allow`` and ``forbid``.
+    domains
+        The domain at each scope of the topology, for example ``{"rack": "r7"}``.
+    count
+        Number of identical nodes.
+    """
+
+    name: str
+    capacity: dict[str, Number] = {}
+    safety: dict[str, Number] = {}
+    device: str = ""
+    devices: int = 0
+    flops: Number | None = None
+    memory_gib: Number | None = None
+    memory_bandwidth: Number | None = None
+    idle_w: Number = 0
+    full_w: Number = 0
+    price_h: Number = 0
+    labels: dict[str, str] = {}
+    domains: dict[str, str] = {}
+    count: int = 1
+
+
+class Configuration(Stated):
+    """A way in which a task can run: a row of its configuration table.
+
+    Parameters
+    ----------
+    name
+        How solutions name the row; by default ``device x replicas``, or its number.
+    device
+        Device type of the nodes it runs on; empty for any.
+    replicas
+        Number of identical replicas that run together.
+    throughput
+        Samples/s of the whole configuration.
+    watts
+        Watts that the whole configuration draws on top of its nodes' idle power.
+    demand
+        Demand of each replica; overrides the task's. A row that names a device type demands one
+        device a replica unless the row or the task says otherwise.
+    """
+
+    name: str = ""
+    device: str = ""
+    replicas: int = 1
+    throughput: Number = 0
+    watts: Number = 0
+    demand: dict[str, Number] = {}
+
+
+class Task(Stated):
+    """A task (or ``count`` identical ones) that runs on one node, or a gang of replicas.
+
+    Parameters
+    ----------
+    name
+        Unique. The tasks of an entry with ``count`` > 1 are called ``name/0``, ``name/1``, ...
+    demand
+        Per resource, for each replica.
+    cost
+        Cost of placing one replica, for the ``assignment-cost`` policy.
+    replicas
+        Number of replicas of a task without configurations.
+    configurations
+        The ways in which it can run, or the name of a shared table of them.
+    required
+        Whether it must be placed.
+    weight
+        Weight of an admitted task and of its throughput.
+    reference
+        Throughput in samples/s that counts as 1; by default that of its best configuration.
+    work
+        Samples to process, for the ``energy`` and ``cost`` goals; without it the task runs for
+        the whole horizon.
+    allow, forbid
+        Per label: the values a node must have, and those it must not. ``node``, ``device`` and
+        the domain scopes are labels too.
+    current
+        Node(s) on which it runs now, one per replica (one name where all are on the same node).
+    move_cost
+        Cost of moving one replica, for the ``task-move-cost`` policy.
+    groups
+        Names of the groups it belongs to.
+    count
+        Number of identical tasks.
+    """
+
+    name: str
+    demand: dict[str, Quantity] = {}
+    cost: Quantity = 0
+    replicas: int = 1
+    configurations: tuple[Configuration, ...] | str = ()
+    required: bool = True
+    weight: Number = 1
+    reference: Number | None = None
+    work: Number | None = None
+    allow: dict[str, tuple[str, ...]] = {}
+    forbid: dict[str, tuple[str, ...]] = {}
+    current: str | tuple[str, ...] | None = None
+    move_cost: Number = 1
+    groups: tuple[str, ...] = ()
+    count: int = 1
+
+
+class Group(Stated):
+    """A set of tasks that share rules: a service, a tenant, the stages of a job.
+
+    Parameters
+    ----------
+    name
+        Unique; tasks name their groups.
+    kind
+        What sort of group it is, so that a policy can speak of all groups of a kind.
+    """
+
+    name: str
+    kind: str = "group"
+
+
+class Energy(Stated):
+    """Data for the energy and cost goals.
+
+    Parameters
+    ----------
+    horizon_s
+        Seconds for which the placement runs.
+    price_kwh
+        Price of a kilowatt-hour.
+    pue
+        Power usage effectiveness: facility energy over IT energy; multiplies the energy price.
+    share
+        Resource whose share of the node's capacity decides what part of (full - idle) watts a
+        replica of a task without configurations draws; without it such a task draws none.
+    """
+
+    horizon_s: Number = 3600
+    price_kwh: Number = 0
+    pue: Number = 1
+    share: str = ""
+
+
+class Document(Stated):
+    """The fields of an instance, as a file states them.
+
+    Parameters
+    ----------
+    optalloc
+        Version of the format: 1.
+    name, description
+        What it is called and what it is about; for people only.
+    resources
+        The resources; where empty, every resource that a node has.
+    nodes
+        At least one.
+    tasks
+        What is to be placed.
+    groups
+        The sets of tasks that rules speak of; tasks name theirs.
+    tables
+        Shared tables that the quantities of tasks can name.
+    configurations
+        Shared configuration tables that tasks can name.
+    energy
+        Horizon and prices for the energy and cost goals.
+    policies
+        Goals and rules. Capacity, transient capacity and label rules hold without being stated.
+    objective
+        Levels in order of importance, joined by ``>``; each is ``penalty`` (the weighted sum of
+        the policies with a weight), a policy's name or a goal's type. By default
+        ``admitted > penalty`` where some task is optional, else ``penalty``.
+    """
+
+    optalloc: int = 1
+    name: str = ""
+    description: str = ""
+    resources: dict[str, Resource] = {}
+    nodes: tuple[Node, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    groups: tuple[Group, ...] = ()
+    tables: dict[str, Lookup] = {}
+    configurations: dict[str, tuple[Configuration, ...]] = {}
+    energy: Energy = Energy()
+    policies: tuple[Policy, ...] = ()
+    objective: str = ""
+
+
+class Instance(Document, dict=True):
+    """A complete, validated statement of what may run where and what is wanted.
+
+    Raises
+    ------
+    InstanceError
+        From the constructor: lists every problem with its path and what was expected.
+
+    Examples
+    --------
+    >>> from optalloc import Instance, Node, Task, solve
+    >>> instance = Instance(
+    ...     nodes=[Node(name="a", capacity={"cpu": 8}), Node(name="b", capacity={"cpu": 4})],
+    ...     tasks=[Task(name="web", demand={"cpu": 3}, count=3)],
+    ...     objective="nodes",
+    ... )
+    >>> solve(instance).objective
+    2.0
+    """
+
+    def __post_init__(self) -> None:
+        from optalloc.instance import validation
+
+        validation.complete(self)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """The instance as integer arrays, made once and shared by everyone who computes."""
+        from optalloc.instance.columns import Columns
+
+        return Columns.of(self)

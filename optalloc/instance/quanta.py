@@ -1,0 +1,95 @@
+"""Stated numbers become integers here, once: a quantity is a whole number of its quantum."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import floor, gcd, log10
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+LARGEST = 2**62
+"""No integer of an instance may be larger."""
+DIGITS = 6
+"""Significant digits that rates, watts and money keep at least."""
+EXACT = 1e-12
+"""Relative error up to which a computed number counts as the decimal it is meant to be."""
+
+
+class QuantityOverflow(ValueError):
+    """A quantity is too large for its quantum."""
+
+
+def choose(values: ArrayLike) -> Fraction:
+    """Pick the coarsest quantum 1, 0.1, ..., 1e-6 that states every value exactly.
+
+    Where none does (thirds, say), the quantum leaves the smallest positive value at least
+    `DIGITS` significant digits. Values are read to `EXACT` of themselves, and those below one part
+    in 2**50 of the largest count as rounding noise.
+    """
+    array = np.abs(np.asarray(values, np.float64).ravel())
+    array = array[array > array.max(initial=0.0) * 2.0**-50]
+    for k in range(DIGITS + 1):
+        scaled = array * 10.0**k
+        if np.all(np.abs(scaled - np.rint(scaled)) <= scaled * EXACT):
+            return Fraction(1, 10**k)
+    k = DIGITS - floor(log10(float(array.min())))
+    return Fraction(10) ** -max(k, 0)
+
+
+def nearest(values: ArrayLike, quantum: Fraction) -> IntArray:
+    """Round to the nearest quantum: for rates, watts, weights and money."""
+    return _integers(np.rint(_scaled(values, quantum)))
+
+
+def upward(values: ArrayLike, quantum: Fraction) -> IntArray:
+    """Round up: for demands."""
+    scaled = _scaled(values, quantum)
+    return _integers(np.ceil(scaled - _slack(scaled)))
+
+
+def downward(values: ArrayLike, quantum: Fraction) -> IntArray:
+    """Round down: for capacities."""
+    scaled = _scaled(values, quantum)
+    return _integers(np.floor(scaled + _slack(scaled)))
+
+
+def common(*quanta: Fraction) -> Fraction:
+    """Find the largest quantum of which all the given ones are whole multiples."""
+    top, bottom = 0, 1
+    for q in quanta:
+        if q:
+            bottom = bottom * q.denominator // gcd(bottom, q.denominator)
+    for q in quanta:
+        top = gcd(top, int(q * bottom))
+    return Fraction(top or 1, bottom)
+
+
+def exact(number: int | float) -> Fraction:
+    """Read a stated number as the decimal that was written."""
+    return Fraction(repr(number))
+
+
+def _scaled(values: ArrayLike, quantum: Fraction) -> FloatArray:
+    array = np.asarray(values, np.float64)
+    if quantum == 1:
+        return array
+    try:
+        factor = float(1 / quantum)
+    except OverflowError:
+        raise QuantityOverflow(f"a quantum of {quantum.numerator}/{quantum.denominator}") from None
+    # A quantum of 1/n is applied by multiplying: 0.1 * 1000 is exact where 0.1 / 0.001 is not.
+    return np.asarray(array * factor, np.float64)
+
+
+def _slack(scaled: FloatArray) -> FloatArray:
+    return np.asarray(1e-6 + np.abs(scaled) * 2.0**-50, np.float64)
+
+
+def _integers(scaled: FloatArray) -> IntArray:
+    if scaled.size and float(np.abs(scaled).max()) > LARGEST:
+        raise QuantityOverflow(f"{np.abs(scaled).max():.3g} quanta, more than 2**62")
+    return scaled.astype(np.int64)

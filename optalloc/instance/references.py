@@ -1,0 +1,67 @@
+"""What policies may refer to, and how a dangling reference is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from optalloc.instance.model import DEVICE, NODE
+from optalloc.instance.policy import Fault
+
+if TYPE_CHECKING:
+    from optalloc.instance.model import Instance
+
+
+def choices(names: Iterable[str], most: int = 8) -> str:
+    """List what a name could have been, for an error message."""
+    listed = sorted(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return (", ".join(listed[:most]) + more) or "none is stated"
+
+
+def unknown_resource(instance: Instance, path: str, name: str) -> Iterator[Fault]:
+    """Report a resource that the instance does not have."""
+    from optalloc.instance.columns import resource_names
+
+    known = resource_names(instance)
+    if name not in known:
+        yield path, f"expected a resource ({choices(known)}), got {name!r}"
+
+
+def attributes(instance: Instance) -> dict[str, set[str]]:
+    """What can be said of nodes (node, device, labels, scopes), and the values that occur."""
+    values: dict[str, set[str]] = {NODE: {node.name for node in instance.nodes}}
+    for node in instance.nodes:
+        for name, value in (*node.labels.items(), *node.domains.items()):
+            values.setdefault(name, set()).add(value)
+        if node.device:
+            values.setdefault(DEVICE, set()).add(node.device)
+    return values
+
+
+def unknown_groups(instance: Instance, groups: tuple[str, ...], kind: str) -> Iterator[Fault]:
+    """Report groups, and a kind of groups, that the instance does not have."""
+    known = {group.name for group in instance.groups}
+    for i, name in enumerate(groups):
+        if name not in known:
+            yield f".groups[{i}]", f"expected a group ({choices(known)}), got {name!r}"
+    kinds = {group.kind for group in instance.groups}
+    if kind and kind not in kinds:
+        yield ".kind", f"expected a kind of group ({choices(kinds)}), got {kind!r}"
+
+
+def unknown_scope(instance: Instance, path: str, scope: str) -> Iterator[Fault]:
+    """Report a scope in which no node has a domain."""
+    known = {name for node in instance.nodes for name in node.domains} | {NODE}
+    if scope not in known:
+        yield path, f"expected a domain scope ({choices(known)}), got {scope!r}"
+
+
+def selected_groups(instance: Instance, groups: tuple[str, ...], kind: str) -> tuple[int, ...]:
+    """Indices of the groups of which a policy speaks."""
+    wanted = set(groups)
+    return tuple(
+        i
+        for i, group in enumerate(instance.groups)
+        if (not wanted or group.name in wanted) and (not kind or group.kind == kind)
+    )

@@ -1,0 +1,95 @@
+"""The JSON Schema of instance files, with descriptions from the docstrings.
+
+``python -m optalloc.instance.schema_json`` rewrites `schema.json`, which the package publishes.
+"""
+
+from __future__ import annotations
+
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from optalloc.formulation.registry import policy_classes
+from optalloc.instance.model import (
+    Configuration,
+    Document,
+    Energy,
+    Group,
+    Lookup,
+    Node,
+    Resource,
+    Task,
+)
+from optalloc.instance.schema import document_type
+
+PUBLISHED = Path(__file__).with_name("schema.json")
+"""The schema as the package publishes it."""
+STATED = (Configuration, Energy, Group, Lookup, Node, Resource, Task)
+
+
+def json_schema() -> dict[str, Any]:
+    """Make the JSON Schema (draft 2020-12) of instance files."""
+    _, definitions = msgspec.json.schema_components(
+        [document_type()], ref_template="#/$defs/{name}"
+    )
+    document = definitions.pop(document_type().__name__)
+    _describe(document, Document)
+    for cls in (*STATED, *policy_classes().values()):
+        # Where two classes share a name, definitions are called by the full one.
+        full = f"{cls.__module__}.{cls.__qualname__}"
+        _describe(definitions.get(cls.__name__) or definitions[full], cls)
+    document["properties"]["optalloc"]["const"] = 1
+    document["title"] = "optalloc instance, version 1"
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    schema: dict[str, Any] = _simplified({**dialect, **document, "$defs": definitions})
+    return schema
+
+
+def published() -> bytes:
+    """The text of the published schema."""
+    return msgspec.json.format(msgspec.json.encode(json_schema()), indent=1) + b"\n"
+
+
+def _describe(definition: dict[str, Any], cls: type) -> None:
+    """Add the descriptions of a class and of its fields, inherited ones included."""
+    for base in reversed(cls.__mro__):
+        if issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
+            summary, fields = _read_docstring(base.__doc__ or "")
+            definition["description"] = summary
+            for name, text in fields.items():
+                if name in definition["properties"]:
+                    definition["properties"][name]["description"] = text
+
+
+def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
+    """Split a NumPy-style docstring into its text and what it says of each parameter."""
+    summary, _, rest = cleandoc(text).partition("\n\nParameters\n----------\n")
+    fields: dict[str, str] = {}
+    names: list[str] = []
+    for line in rest.split("\n\n")[0].splitlines():
+        if not line.startswith(" "):
+            names = line.split(", ")
+        for name in names if line.startswith(" ") else ():
+            fields[name] = f"{fields.get(name, '')} {line.strip()}".strip()
+    return summary, fields
+
+
+def _simplified(schema: Any) -> Any:
+    """Every whole number is a number: "integer or number" says no more than "number"."""
+    if isinstance(schema, list):
+        return [_simplified(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = {key: _simplified(value) for key, value in schema.items()}
+    choices = schema.get("anyOf", [])
+    if {"type": "number"} in choices and {"type": "integer"} in choices:
+        choices.remove({"type": "integer"})
+        if len(choices) == 1:
+            return {**schema.pop("anyOf")[0], **schema}
+    return schema
+
+
+if __name__ == "__main__":
+    PUBLISHED.write_bytes(published())

@@ -1,0 +1,162 @@
+"""Everything that makes an instance valid, and the one place that decides it."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
+from contextvars import ContextVar
+from itertools import chain
+from typing import Any
+
+import msgspec
+
+from optalloc.instance.checks import nodes, rest, tables, tasks, units
+from optalloc.instance.checks.view import View
+from optalloc.instance.errors import InstanceError
+from optalloc.instance.model import Document, Instance
+from optalloc.instance.policy import Fault
+from optalloc.instance.schema import document_type
+from optalloc.instance.schema_walk import Walk, plain
+
+_typed: ContextVar[bool] = ContextVar("typed", default=False)
+"""Whether the instance under construction comes from a document, whose types are right."""
+
+OWN: tuple[Callable[[View], Iterator[Fault]], ...] = (
+    rest.version,
+    nodes.resources,
+    nodes.check,
+    tasks.check,
+    rest.groups,
+    tables.shared,
+    rest.energy,
+    rest.policies,
+)
+"""Checks of what each section states by itself."""
+
+REFERENCES: tuple[tuple[Set[str], Callable[[View], Iterator[Fault]]], ...] = (
+    ({"nodes", "resources"}, nodes.references),
+    ({"nodes", "resources"}, tables.references),
+    ({"nodes", "resources"}, tasks.resources),
+    ({"nodes"}, tasks.by_node),
+    ({"nodes"}, tasks.current),
+    ({"nodes", "resources"}, rest.energy_share),
+    ({"tables", "configurations"}, tasks.shared),
+    ({"groups"}, tasks.groups),
+    ({"nodes", "resources", "groups", "policies"}, rest.policy_references),
+    ({"policies"}, rest.objective),
+)
+"""Checks that look things up, with the sections in which they do so."""
+
+
+def complete(instance: Instance) -> None:
+    """Bring a new instance into normal form (tuples, plain numbers) and check it.
+
+    Raises
+    ------
+    InstanceError
+        Lists every problem with its path and what was expected.
+    """
+    if not _typed.get():
+        document = from_objects(instance)
+        for field in Document.__struct_fields__:
+            msgspec.structs.force_setattr(instance, field, getattr(document, field))
+    faults = list(check(instance))
+    if faults:
+        raise InstanceError(faults)
+
+
+def from_document(document: Document) -> Instance:
+    """Make an instance of a document whose types are right."""
+    fields = {name: getattr(document, name) for name in Document.__struct_fields__}
+    token = _typed.set(True)
+    try:
+        return Instance(**fields)
+    finally:
+        _typed.reset(token)
+
+
+def from_objects(instance: Instance) -> Document:
+    """Read the objects of which an instance is made, where types may be wrong.
+
+    Raises
+    ------
+    InstanceError
+        Where types are wrong: lists every problem, those of other kinds too.
+    """
+    with collector_paused():
+        try:
+            objects = msgspec.to_builtins(instance, enc_hook=plain)
+            return msgspec.convert(objects, document_type())
+        except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
+            stated = {name: getattr(instance, name) for name in Document.__struct_fields__}
+            faults = [*all_faults(stated)] or [("", str(error))]
+    raise InstanceError(faults)
+
+
+def all_faults(value: Any) -> Iterator[Fault]:
+    """List every problem of a value (plain JSON or objects) that should be an instance."""
+    walk = Walk(value, document_type())
+    yield from walk.faults
+    if "" not in walk.broken:
+        try:
+            document = msgspec.convert(walk.mended, document_type())
+        except msgspec.ValidationError as error:
+            # Only what no type in words explains, such as text that is no Unicode.
+            yield "", str(error)
+            return
+        yield from _others(document, walk)
+
+
+def _others(document: Document, walk: Walk) -> Iterator[Fault]:
+    """Problems of a mended document that are not consequences of its mending."""
+    fields = {name: getattr(document, name) for name in Document.__struct_fields__}
+    unchecked = _Unchecked(**fields)
+    for path, message in check(unchecked, walk.broken):
+        if not walk.covers(path):
+            yield path, message
+
+
+class _Unchecked(Instance, dict=True):
+    """An instance with problems, for the checks alone."""
+
+    def __post_init__(self) -> None:
+        """Check nothing."""
+
+
+def check(instance: Instance, broken: Set[str] = frozenset()) -> Iterator[Fault]:
+    """List every problem of an instance whose types are right.
+
+    Parameters
+    ----------
+    instance
+        What to check.
+    broken
+        Sections whose content is not as stated; nothing is looked up in them.
+    """
+    view = View(instance)
+    found = False
+    for fault in chain(*(own(view) for own in OWN), _references(view, broken)):
+        found = True
+        yield fault
+    if not found and not broken:
+        yield from units.check(view)
+
+
+def _references(view: View, broken: Set[str]) -> Iterator[Fault]:
+    """List what refers to things that are not there."""
+    for sections, look_up in REFERENCES:
+        if not broken & sections:
+            yield from look_up(view)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """Spare the many new objects of a large instance the garbage collector's repeated scans."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,148 @@
+"""`solve`: an instance goes in, a verified placement with a proven bound comes out."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from optalloc.engines import engine as find_engine
+from optalloc.engines.auto import Request, Run, first_placements
+from optalloc.engines.ledger import Ledger, Listener, Progress
+from optalloc.engines.protocol import Clock
+from optalloc.explaining import explain_infeasible, explain_left_out, relax
+from optalloc.formulation.problem import Problem
+from optalloc.instance.errors import OptallocError
+from optalloc.instance.model import Instance
+from optalloc.instance.placement import Placement
+from optalloc.objective import read_objective
+from optalloc.result import Reason, Result, Status
+
+__all__ = ["Progress", "solve"]
+
+
+def solve(
+    instance: Instance,
+    objective: str | None = None,
+    *,
+    engine: str = "auto",
+    time_limit: float | None = None,
+    threads: int | None = None,
+    seed: int = 0,
+    warm_start: Placement | None = None,
+    partial: bool = False,
+    on_progress: Listener | None = None,
+    deterministic: bool = False,
+    log: bool = False,
+    memory_limit: int | None = None,
+) -> Result:
+    """Decide what runs where.
+
+    Parameters
+    ----------
+    instance
+        What may run where and what is wanted.
+    objective
+        Levels in order of importance joined by ``>``, such as ``"throughput > energy"``; by
+        default the instance's own.
+    engine
+        ``auto``, ``greedy``, or one of `optalloc.engines.engine_names`.
+    time_limit
+        Seconds, from call to return; None runs until proof.
+    threads
+        Cores to use; by default all.
+    seed
+        For everything random.
+    warm_start
+        A placement from which to start, if it passes the checker.
+    partial
+        Leave out what does not fit: every task becomes optional, the largest weight is placed
+        first, and `Result.reasons` says why each task is left out.
+    on_progress
+        Called with a `Progress` whenever a value or bound improves.
+    deterministic
+        One engine and no limits that depend on the clock: the same call gives the same placement.
+    log
+        Keep the solvers' logs in `Result.log`.
+    memory_limit
+        Bytes that the engines may hold.
+
+    Returns
+    -------
+    Result
+        Always verified where there is a placement.
+
+    Raises
+    ------
+    InstanceError
+        For an objective that the instance does not have.
+    OptallocError
+        For an engine that is not there, a limit that is no positive number, or when engines
+        failed and nothing was found.
+    """
+    started = time.monotonic()
+    _check(engine, time_limit, threads)
+    clock = Clock(float("inf") if time_limit is None else time_limit, started)
+    stated = instance
+    if partial:
+        instance, objective = relax(instance, objective)
+    ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
+    problem = Problem(instance, ledger.objective)
+    request = Request(
+        engine, threads or os.cpu_count() or 1, seed, deterministic, log, memory_limit
+    )
+    run = Run(problem, ledger, clock, request)
+    try:
+        for name, placement in first_placements(problem, warm_start):
+            ledger.offer(placement, name, known_good=False)
+        run.solve()
+    except KeyboardInterrupt:
+        if ledger.placement is None:
+            raise
+        run.stopped_by = "interrupted"
+    return _result(stated if not partial else instance, run, partial, started)
+
+
+def _check(engine: str, time_limit: float | None, threads: int | None) -> None:
+    if engine not in ("auto", "greedy"):
+        find_engine(engine)
+    if time_limit is not None and not time_limit > 0:
+        raise OptallocError(f"time limit: expected a positive number of seconds, got {time_limit}")
+    if threads is not None and threads < 1:
+        raise OptallocError(f"threads: expected at least 1, got {threads}")
+
+
+def _result(instance: Instance, run: Run, partial: bool, started: float) -> Result:
+    ledger = run.ledger
+    if ledger.placement is None and not run.infeasible and (run.failures or ledger.rejections):
+        raise OptallocError("; ".join([*run.failures, *ledger.rejections[:3]]))
+    reasons: tuple[Reason, ...] = ()
+    if run.infeasible:
+        reasons = explain_infeasible(run.problem)
+    elif partial and ledger.placement is not None:
+        reasons = explain_left_out(run.problem, ledger.placement)
+    policies, columns = ledger.objective.policies, instance.columns
+    terms = {
+        label: float(value * policy.quantum(columns))
+        for label, value, policy in zip(
+            ledger.objective.labels, ledger.terms, policies, strict=False
+        )
+    }
+    return Result(
+        instance,
+        _status(run),
+        run.stopped_by,
+        ledger.placement,
+        ledger.levels(),
+        terms,
+        ledger.engine or run.request.engine,
+        time.monotonic() - started,
+        ledger.rejected,
+        reasons,
+        "\n".join(run.logs),
+    )
+
+
+def _status(run: Run) -> Status:
+    if run.ledger.placement is None:
+        return "infeasible" if run.infeasible else "unknown"
+    return "optimal" if run.ledger.proven else "feasible"

@@ -1,0 +1,323 @@
+"""`optalloc solve`: what it hands on, prints, writes and returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+
+from optalloc import solving
+from optalloc.cli import cli
+from optalloc.cli.answer import MOST_NODES, MOST_TASKS, headline, placement_table
+from optalloc.instance.files import dump_instance
+from optalloc.instance.model import Configuration, Instance, Node, Task
+from optalloc.instance.placement import Placement
+from optalloc.result import LevelResult, Reason, Result
+from optalloc.solution import Placed, read_placement, read_solution
+
+KEYS = {"status", "objective", "bound", "gap", "wall_s", "engine", "stopped_by", "verified"}
+PLACED = {
+    "web/0": Placed(nodes={"a": 1}),
+    "web/1": Placed(nodes={"a": 1}),
+    "train": Placed(nodes={"b": 2}, configuration="two"),
+}
+Invoke = Callable[..., click.testing.Result]
+
+
+@pytest.fixture
+def instance() -> Instance:
+    return Instance(
+        name="small",
+        nodes=(Node(name="a", capacity={"cpu": 8}), Node(name="b", capacity={"cpu": 8})),
+        tasks=(
+            Task(name="web", demand={"cpu": 2}, count=2),
+            Task(name="train", configurations=(Configuration(name="two", replicas=2),)),
+        ),
+        objective="nodes",
+    )
+
+
+@pytest.fixture
+def file(instance: Instance, tmp_path: Path) -> Path:
+    path = tmp_path / "small.json"
+    dump_instance(instance, path)
+    return path
+
+
+def answer(instance: Instance, **changes: Any) -> Result:
+    value, bound = changes.pop("value", 2.0), changes.pop("bound", 1.0)
+    level = LevelResult("nodes", "min", "", value, bound, 0.5, value == bound, False)
+    fields: dict[str, Any] = {
+        "status": "feasible",
+        "stopped_by": "time",
+        "placement": read_placement(instance, PLACED),
+        "levels": (level,),
+        "terms": {"capacity": 0.0, "nodes": 2.0},
+        "engine": "milp",
+        "wall_s": 0.25,
+    }
+    return Result(instance=instance, **{**fields, **changes})
+
+
+@pytest.fixture
+def solved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """Let `solve` return a given answer; gives back what it was called with."""
+
+    def arrange(**changes: Any) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+
+        def solve(instance: Instance, objective: str | None, **options: Any) -> Result:
+            seen.update(options, instance=instance, objective=objective)
+            # Solvers print on the descriptor itself.
+            os.write(1, b"chatter\n")
+            return answer(instance, **changes)
+
+        monkeypatch.setattr(solving, "solve", solve)
+        return seen
+
+    return arrange
+
+
+def invoke(*arguments: str | Path) -> click.testing.Result:
+    return click.testing.CliRunner().invoke(cli, ["solve", *map(str, arguments)])
+
+
+NOTHING: dict[str, Any] = {"placement": None, "levels": (), "terms": {}}
+ENDS = [
+    ({"status": "optimal", "stopped_by": "proof"}, 0),
+    ({"status": "feasible", "stopped_by": "time"}, 0),
+    ({"status": "feasible", "stopped_by": "interrupted"}, 0),
+    ({"status": "infeasible", "stopped_by": "proof", **NOTHING}, 1),
+    ({"status": "unknown", "stopped_by": "time", **NOTHING}, 3),
+    ({"status": "unknown", "stopped_by": "memory", **NOTHING}, 3),
+    ({"status": "unknown", "stopped_by": "interrupted", **NOTHING}, 130),
+]
+
+
+@pytest.mark.parametrize(("changes", "code"), ENDS)
+def test_the_exit_code_says_what_was_found(
+    changes: dict[str, Any], code: int, file: Path, solved: Callable[..., Any]
+) -> None:
+    solved(**changes)
+    shown = invoke(file)
+    assert shown.exit_code == code
+    assert changes["status"] in shown.stdout
+    as_json = invoke(file, "--json")
+    assert as_json.exit_code == code
+    told = json.loads(as_json.stdout)
+    assert told.keys() >= KEYS
+    assert (told["status"], told["stopped_by"]) == (changes["status"], changes["stopped_by"])
+
+
+def test_every_option_reaches_the_solver(
+    file: Path, instance: Instance, tmp_path: Path, solved: Callable[..., Any]
+) -> None:
+    seen = solved()
+    start = tmp_path / "start.json"
+    assert invoke(file, "-o", start).exit_code == 0
+    options = ["--objective", "power > nodes", "--engine", "cpsat", "--time-limit", "2.5"]
+    options += ["--threads", "2", "--seed", "7", "--partial", "--log"]
+    assert invoke(file, *options, "--warm-start", start).exit_code == 0
+    warm = seen.pop("warm_start")
+    assert isinstance(warm, Placement)
+    assert warm.chosen.tolist() == read_placement(instance, PLACED).chosen.tolist()
+    del seen["on_progress"], seen["instance"]
+    assert seen == {
+        "objective": "power > nodes",
+        "engine": "cpsat",
+        "time_limit": 2.5,
+        "threads": 2,
+        "seed": 7,
+        "partial": True,
+        "log": True,
+    }
+
+
+def test_the_solution_file_can_be_read_again(
+    file: Path, instance: Instance, tmp_path: Path, solved: Callable[..., Any]
+) -> None:
+    solved()
+    output = tmp_path / "out.json"
+    shown = invoke(file, "-o", output)
+    assert str(output) in shown.stdout
+    read = read_solution(output, instance)
+    wanted = read_placement(instance, PLACED)
+    assert read.node.tolist() == wanted.node.tolist()
+    assert json.loads(output.read_text())["result"]["status"] == "feasible"
+
+
+def test_without_a_placement_no_solution_file_is_written(
+    file: Path, tmp_path: Path, solved: Callable[..., Any]
+) -> None:
+    solved(status="unknown", **NOTHING)
+    output = tmp_path / "out.json"
+    shown = invoke(file, "-o", output)
+    assert not output.exists()
+    assert "not written" in shown.stderr
+
+
+def test_json_holds_the_placement_unless_a_file_does(
+    file: Path, tmp_path: Path, solved: Callable[..., Any]
+) -> None:
+    solved()
+    told = json.loads(invoke(file, "--json").stdout)
+    assert told["placements"]["train"] == {"nodes": {"b": 2}, "configuration": "two"}
+    output = tmp_path / "out.json"
+    told = json.loads(invoke(file, "--json", "-o", output).stdout)
+    assert "placements" not in told
+    assert told["solution"] == str(output)
+
+
+def test_quiet_prints_nothing(file: Path, solved: Callable[..., Any]) -> None:
+    solved()
+    shown = invoke(file, "--quiet")
+    assert (shown.exit_code, shown.stdout, shown.stderr) == (0, "", "")
+
+
+def test_the_log_goes_to_standard_error(file: Path, solved: Callable[..., Any]) -> None:
+    solved(log="presolve: 3 rows")
+    shown = invoke(file, "--log", "--json")
+    assert "presolve: 3 rows" in shown.stderr
+    json.loads(shown.stdout)
+
+
+def test_the_table_states_value_bound_gap_and_what_runs_where(
+    file: Path, solved: Callable[..., Any]
+) -> None:
+    solved(status="feasible", reasons=(Reason("batch", "needs 9 cpu, no node has more than 8"),))
+    text = invoke(file).stdout
+    assert text.splitlines()[0] == (
+        "feasible (gap 50 %), stopped by the time limit, 0.25 s, found by milp, verified"
+    )
+    lines = [line.split() for line in text.splitlines()]
+    assert ["nodes", "min", "2", "1", "50", "%"] in lines
+    assert ["a", "2", "web", "x2"] in lines
+    assert ["b", "2", "train", "[two]", "x2"] in lines
+    assert "needs 9 cpu" in text
+    assert "placement on 2 of 2 nodes" in text
+
+
+def test_an_infeasible_answer_says_why(file: Path, solved: Callable[..., Any]) -> None:
+    reason = Reason("train", "no node has a gpu")
+    solved(status="infeasible", stopped_by="proof", reasons=(reason,), **NOTHING)
+    text = invoke(file).stdout
+    assert text.startswith("infeasible, 0.25 s\n")
+    assert "why it cannot be done" in text
+    assert "no node has a gpu" in text
+
+
+def test_dropped_answers_are_counted(file: Path, solved: Callable[..., Any]) -> None:
+    solved(rejected=2)
+    assert "2 answers of engines failed the independent check" in invoke(file).stdout
+
+
+def test_a_proven_level_below_an_open_one_is_said_to_be_conditional(instance: Instance) -> None:
+    level = LevelResult("nodes", "min", "", 2.0, 2.0, 0.0, proven=True, conditional=True)
+    result = answer(instance, levels=(level,), stopped_by="proof", status="optimal")
+    assert headline(result) == "optimal, 0.25 s, found by milp, verified"
+
+
+def test_a_large_placement_is_shortened() -> None:
+    nodes, tasks = MOST_NODES + 5, MOST_TASKS + 3
+    instance = Instance(
+        nodes=(Node(name="n", capacity={"cpu": 100}, count=nodes),),
+        tasks=tuple(Task(name=f"t{i}", demand={"cpu": 1}, replicas=nodes) for i in range(tasks)),
+    )
+    everywhere = {f"n/{n}": 1 for n in range(nodes)}
+    placement = read_placement(instance, {f"t{i}": Placed(nodes=everywhere) for i in range(tasks)})
+    table = placement_table(answer(instance, placement=placement))
+    assert len(table.rows) == MOST_NODES + 1
+    assert table.rows[-1][0] == "and 5 more nodes"
+    assert table.rows[0][1] == str(tasks)
+    assert table.rows[0][2].endswith("t5 and 3 more")
+
+
+def test_an_interruption_before_there_is_an_answer_ends_with_130(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def solve(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(solving, "solve", solve)
+    shown = invoke(file, "--json")
+    assert shown.exit_code == 130
+    assert json.loads(shown.stdout)["error"]["kind"] == "interrupted"
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "optalloc", "solve", *map(str, arguments)]
+
+
+@pytest.mark.parametrize("engine", ["auto", "milp", "cpsat", "greedy"])
+def test_a_real_solve_prints_one_object_and_nothing_else(
+    file: Path, engine: str, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.json"
+    arguments = command(file, "--engine", engine, "--json", "--log", "-o", output)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["verified"] is True
+    assert told["objective"] >= 1
+    checked = subprocess.run(
+        [sys.executable, "-m", "optalloc", "check", file, output], check=False, capture_output=True
+    )
+    assert checked.returncode == 0
+
+
+def test_a_real_infeasible_instance_ends_with_1_and_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "full.json"
+    nodes = (Node(name="a", capacity={"cpu": 1}),)
+    dump_instance(Instance(nodes=nodes, tasks=(Task(name="big", demand={"cpu": 2}),)), path)
+    done = subprocess.run(command(path), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "big" in done.stdout
+
+
+def hard_instance(path: Path) -> None:
+    """Write a market split instance: no engine ends it in seconds."""
+    weights = [[(37 * i * i + 101 * k * i + 13 * k) % 97 + 3 for k in range(4)] for i in range(40)]
+    resources = [f"r{k}" for k in range(4)]
+    half = {name: sum(w[k] for w in weights) // 2 + 1 for k, name in enumerate(resources)}
+    instance = Instance(
+        nodes=tuple(Node(name=name, capacity=half) for name in "ab"),
+        tasks=tuple(
+            Task(
+                name=f"t{i}",
+                demand=dict(zip(resources, w, strict=True)),
+                required=False,
+                weight=sum(w),
+            )
+            for i, w in enumerate(weights)
+        ),
+        objective="admitted",
+    )
+    dump_instance(instance, path)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_solve_returns_its_best_answer(tmp_path: Path, sent: signal.Signals) -> None:
+    path, output = tmp_path / "hard.json", tmp_path / "out.json"
+    hard_instance(path)
+    process = subprocess.Popen(
+        command(path, "--json", "-o", output, "--time-limit", "120"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    time.sleep(4)
+    process.send_signal(sent)
+    out, err = process.communicate(timeout=30)
+    told = json.loads(out)
+    assert (process.returncode, told["stopped_by"]) == (0, "interrupted"), err
+    assert told["verified"] is True
+    assert output.exists()

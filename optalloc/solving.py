@@ -20,7 +20,7 @@ from optalloc.result import Reason, Result, Status
 __all__ = ["Progress", "solve"]
 
 
-def solve(
+def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     instance: Instance,
     objective: str | None = None,
     *,

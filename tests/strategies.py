@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -34,13 +35,27 @@ small = st.one_of(
 )
 """Numbers with few digits, so that brute force and integers agree exactly."""
 positive = small.map(lambda number: number + 0.5)
+MATCHED = {
+    "zone": st.lists(st.sampled_from(ZONES), max_size=2).map(tuple),
+    "device": st.lists(st.sampled_from(DEVICES), max_size=2).map(tuple),
+}
 texts = st.text(st.characters(codec="utf-8", exclude_characters=">"), max_size=6)
+
+
+@cache
+def some(values: tuple[str, ...]) -> st.SearchStrategy[list[Any]]:
+    """Lists of some of the values, each at most once, in any order."""
+    return st.lists(st.sampled_from(values), unique=True)
 
 
 def _some(draw: Draw, entries: dict[str, st.SearchStrategy[Any]]) -> dict[str, Any]:
     """Draw a mapping that holds some of the keys, in any order."""
-    keys = draw(st.lists(st.sampled_from(sorted(entries)), unique=True))
-    return {key: draw(entries[key]) for key in keys}
+    return {key: draw(entries[key]) for key in draw(some(tuple(entries)))}
+
+
+resources = st.builds(
+    Resource, unit=texts, quantum=st.sampled_from([None, 1, 0.25, 0.01]), transient=st.booleans()
+)
 
 
 @st.composite
@@ -75,10 +90,17 @@ def lookups(draw: Draw) -> Lookup:
     return Lookup(by=by, values=draw(values), default=draw(small))
 
 
-def quantities(entries: int, tables: list[str]) -> st.SearchStrategy[Quantity]:
+@cache
+def quantities(entries: int, tables: tuple[str, ...]) -> st.SearchStrategy[Quantity]:
     """Numbers, lists by node entry, inline tables and names of shared tables."""
-    listed = st.lists(small, min_size=entries, max_size=entries).map(tuple)
+    listed = st.tuples(*[small] * entries)
     return st.one_of(small, small, listed, lookups(), *[st.just(name) for name in tables])
+
+
+@cache
+def tables_of_rows(shared: tuple[str, ...]) -> st.SearchStrategy[tuple[Configuration, ...] | str]:
+    """No configurations, some of the task's own, or the name of a shared table."""
+    return st.one_of(st.just(()), configurations(), *[st.just(name) for name in shared])
 
 
 @st.composite
@@ -100,17 +122,13 @@ def configurations(draw: Draw, most: int = 3) -> tuple[Configuration, ...]:
 @st.composite
 def tasks(draw: Draw, name: str, context: dict[str, Any], counts: int) -> Task:
     """Draw a task entry that fits the rest of the instance."""
-    stated = draw(
-        st.one_of(st.just(()), configurations(), *[st.just(t) for t in context["configurations"]])
-    )
+    stated = draw(tables_of_rows(context["configurations"]))
     replicas = 1 if stated else draw(st.integers(1, 3))
     count = draw(st.integers(1, counts))
     where = st.sampled_from(context["names"])
     length = draw(st.integers(1, 3)) if stated else count * replicas
     quantity = quantities(context["entries"], context["tables"])
-    matched = {"zone": st.sampled_from(ZONES), "device": st.sampled_from(DEVICES)}
-    matched = {k: st.lists(v, max_size=2).map(tuple) for k, v in matched.items()}
-    listed = st.lists(where, min_size=length, max_size=length).map(tuple)
+    listed = st.tuples(*[where] * length)
     return Task(
         name=name,
         demand={"cpu": draw(quantity), **_some(draw, {"memory_gib": quantity})},
@@ -121,24 +139,24 @@ def tasks(draw: Draw, name: str, context: dict[str, Any], counts: int) -> Task:
         weight=draw(small),
         reference=draw(st.one_of(st.none(), positive)),
         work=draw(st.one_of(st.none(), small)),
-        allow=_some(draw, matched),
-        forbid=_some(draw, matched),
+        allow=_some(draw, MATCHED),
+        forbid=_some(draw, MATCHED),
         current=draw(st.one_of(st.none(), where, listed)),
         move_cost=draw(small),
-        groups=tuple(draw(st.lists(st.sampled_from(context["groups"]), unique=True))),
+        groups=tuple(draw(some(context["groups"]))),
         count=count,
     )
 
 
-def policy(groups: list[str]) -> st.SearchStrategy[Policy]:
+@cache
+def policy(groups: tuple[str, ...]) -> st.SearchStrategy[Policy]:
     """One policy of any type, with valid parameters."""
     soft = {"name": texts, "weight": st.one_of(st.none(), small)}
     goal = {**soft, "at_most": st.one_of(st.none(), small.map(lambda x: 100 + x))}
     scope = st.sampled_from(["node", "rack"])
-    chosen = st.lists(st.sampled_from(groups), unique=True).map(tuple)
+    chosen = some(groups).map(tuple)
     pairs = st.lists(st.tuples(st.sampled_from(groups), st.sampled_from(groups))).map(tuple)
     costs = st.dictionaries(st.just("node0"), st.dictionaries(st.just("node0"), small))
-    some = st.lists(st.sampled_from(["cpu"]), unique=True).map(tuple)
     domains = st.one_of(
         st.integers(0, 2), st.dictionaries(st.sampled_from(groups), st.integers(0, 2))
     )
@@ -162,8 +180,8 @@ def policy(groups: list[str]) -> st.SearchStrategy[Policy]:
         st.builds(
             rules.Balance, resource=st.just("cpu"), against=st.just("cpu"), ratio=positive, **goal
         ),
-        st.builds(rules.Capacity, resources=some, **soft),
-        st.builds(rules.TransientCapacity, resources=some, **soft),
+        st.builds(rules.Capacity, resources=some(("cpu",)).map(tuple), **soft),
+        st.builds(rules.TransientCapacity, resources=some(("cpu",)).map(tuple), **soft),
         st.builds(rules.Labels, name=texts),
         st.builds(rules.AntiAffinity, groups=chosen, scope=scope, limit=st.integers(0, 3), **soft),
         st.builds(rules.Spread, groups=chosen, scope=scope, domains=domains, **soft),
@@ -207,27 +225,21 @@ def instances(
     ]
     context = {
         "entries": entries,
-        "tables": sorted(tables),
-        "configurations": sorted(shared),
-        "groups": [g.name for g in group],
+        "tables": tuple(tables),
+        "configurations": tuple(shared),
+        "groups": tuple(g.name for g in group),
         "names": names,
     }
-    stated = st.builds(
-        Resource,
-        unit=texts,
-        quantum=st.sampled_from([None, 1, 0.25, 0.01]),
-        transient=st.booleans(),
-    )
     return Instance(
         name=draw(texts),
         description=draw(texts),
-        resources={r: draw(stated) for r in RESOURCES} if draw(st.booleans()) else {},
-        nodes=node,
-        tasks=[
+        resources={r: draw(resources) for r in RESOURCES} if draw(st.booleans()) else {},
+        nodes=tuple(node),
+        tasks=tuple(
             draw(tasks(f"task{i}", context, most_count))
             for i in range(draw(st.integers(0, most_tasks)))
-        ],
-        groups=group,
+        ),
+        groups=tuple(group),
         tables=tables,
         configurations=shared,
         energy=Energy(
@@ -236,10 +248,9 @@ def instances(
             pue=1 + draw(small),
             share=draw(st.sampled_from(["", "cpu"])),
         ),
-        policies=[
-            draw(policy([g.name for g in group]))
-            for _ in range(draw(st.integers(0, most_policies)))
-        ],
+        policies=tuple(
+            draw(policy(context["groups"])) for _ in range(draw(st.integers(0, most_policies)))
+        ),
         objective=draw(st.sampled_from(["", "penalty", "admitted > energy", "max-min"])),
     )
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -194,7 +193,9 @@ def test_the_worker_keeps_its_answer_apart_from_what_solvers_print(tmp_path: Pat
         stderr=subprocess.PIPE,
         env=with_path(),
     )
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
     process.stdin.write(json.dumps(order).encode() + b"\n")
     process.stdin.flush()
     assert process.wait(timeout=60) == 0
@@ -204,6 +205,17 @@ def test_the_worker_keeps_its_answer_apart_from_what_solvers_print(tmp_path: Pat
     assert "more" in said
     for stream in (process.stdin, process.stdout, process.stderr):
         stream.close()
+
+
+def test_the_peak_of_a_process_is_what_it_has_held() -> None:
+    script = (
+        "from optalloc.batch.processes import own_peak_mib; before = own_peak_mib();"
+        "block = bytearray(300 << 20); del block; print(own_peak_mib() - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, env=with_path()
+    )
+    assert 250 < float(done.stdout) < 350
 
 
 def test_processes_are_listed_alike_by_both_roads() -> None:

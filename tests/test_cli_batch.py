@@ -23,7 +23,7 @@ from optalloc.instance.files import dump_instance
 from optalloc.instance.model import Instance, Node, Task
 
 
-def invoke(*arguments: str | Path) -> click.testing.Result:
+def invoke(*arguments: object) -> click.testing.Result:
     return click.testing.CliRunner().invoke(cli, [str(a) for a in arguments])
 
 
@@ -154,13 +154,15 @@ def test_an_interrupted_batch_leaves_a_file_to_resume(
         "r.Settings = lambda **k: plain(worker=(sys.executable, '-c', script), **k)\n"
         "main()\n"
     )
-    command = [sys.executable, slow, "batch", folder, "-o", output, "--engine", "greedy"]
+    command = [sys.executable, str(slow), "batch", str(folder), "-o", str(output)]
+    command += ["--engine", "greedy"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
     )
     deadline = time.monotonic() + 60
     while not (output.exists() and len(read_rows(output)) == 2):
+        assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
     process.send_signal(sent)

@@ -19,7 +19,7 @@ from optalloc.policies import Moves, Power
 GAP = "2 3\n4 7 5\n4 2 6\n1 2 3\n3 2 2\n5 6\n"
 
 
-def invoke(*arguments: str | Path) -> click.testing.Result:
+def invoke(*arguments: str | int | Path) -> click.testing.Result:
     return click.testing.CliRunner().invoke(cli, [str(a) for a in arguments])
 
 

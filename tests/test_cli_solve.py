@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -53,33 +54,33 @@ def file(instance: Instance, tmp_path: Path) -> Path:
     return path
 
 
-def answer(instance: Instance, **changes: Any) -> Result:
+def answer(instance: Instance, placement: Placement | None, **changes: Any) -> Result:
     value, bound = changes.pop("value", 2.0), changes.pop("bound", 1.0)
     level = LevelResult("nodes", "min", "", value, bound, 0.5, value == bound, False)
     fields: dict[str, Any] = {
         "status": "feasible",
         "stopped_by": "time",
-        "placement": read_placement(instance, PLACED),
         "levels": (level,),
         "terms": {"capacity": 0.0, "nodes": 2.0},
         "engine": "milp",
         "wall_s": 0.25,
     }
-    return Result(instance=instance, **{**fields, **changes})
+    return Result(instance=instance, placement=placement, **{**fields, **changes})
 
 
 @pytest.fixture
 def solved(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Let `solve` return a given answer; gives back what it was called with."""
 
-    def arrange(**changes: Any) -> dict[str, Any]:
+    def arrange(placed: bool = True, **changes: Any) -> dict[str, Any]:
         seen: dict[str, Any] = {}
 
         def solve(instance: Instance, objective: str | None, **options: Any) -> Result:
             seen.update(options, instance=instance, objective=objective)
             # Solvers print on the descriptor itself.
             os.write(1, b"chatter\n")
-            return answer(instance, **changes)
+            best = read_placement(instance, PLACED) if placed else None
+            return answer(instance, best, **changes)
 
         monkeypatch.setattr(solving, "solve", solve)
         return seen
@@ -91,7 +92,7 @@ def invoke(*arguments: str | Path) -> click.testing.Result:
     return click.testing.CliRunner().invoke(cli, ["solve", *map(str, arguments)])
 
 
-NOTHING: dict[str, Any] = {"placement": None, "levels": (), "terms": {}}
+NOTHING: dict[str, Any] = {"placed": False, "levels": (), "terms": {}}
 ENDS = [
     ({"status": "optimal", "stopped_by": "proof"}, 0),
     ({"status": "feasible", "stopped_by": "time"}, 0),
@@ -222,7 +223,13 @@ def test_dropped_answers_are_counted(file: Path, solved: Callable[..., Any]) -> 
 
 def test_a_proven_level_below_an_open_one_is_said_to_be_conditional(instance: Instance) -> None:
     level = LevelResult("nodes", "min", "", 2.0, 2.0, 0.0, proven=True, conditional=True)
-    result = answer(instance, levels=(level,), stopped_by="proof", status="optimal")
+    result = answer(
+        instance,
+        read_placement(instance, PLACED),
+        levels=(level,),
+        stopped_by="proof",
+        status="optimal",
+    )
     assert headline(result) == "optimal, 0.25 s, found by milp, verified"
 
 
@@ -234,7 +241,7 @@ def test_a_large_placement_is_shortened() -> None:
     )
     everywhere = {f"n/{n}": 1 for n in range(nodes)}
     placement = read_placement(instance, {f"t{i}": Placed(nodes=everywhere) for i in range(tasks)})
-    table = placement_table(answer(instance, placement=placement))
+    table = placement_table(answer(instance, placement))
     assert len(table.rows) == MOST_NODES + 1
     assert table.rows[-1][0] == "and 5 more nodes"
     assert table.rows[0][1] == str(tasks)
@@ -284,40 +291,46 @@ def test_a_real_infeasible_instance_ends_with_1_and_a_reason(tmp_path: Path) -> 
 
 
 def hard_instance(path: Path) -> None:
-    """Write a market split instance: no engine ends it in seconds."""
-    weights = [[(37 * i * i + 101 * k * i + 13 * k) % 97 + 3 for k in range(4)] for i in range(40)]
-    resources = [f"r{k}" for k in range(4)]
-    half = {name: sum(w[k] for w in weights) // 2 + 1 for k, name in enumerate(resources)}
+    """Write an assignment whose costs fall as demands rise: no engine ends it in a minute."""
+    agents, tasks = 20, 200
+    mixed = [[(7919 * a + 104729 * t + 31 * a * t * t) % 101 for a in range(agents)]
+             for t in range(tasks)]  # fmt: skip
+    demand = [[1 + value for value in row] for row in mixed]
+    room = int(0.8 * sum(map(sum, demand)) / agents / agents)
     instance = Instance(
-        nodes=tuple(Node(name=name, capacity=half) for name in "ab"),
+        nodes=tuple(Node(name=f"n{a}", capacity={"cpu": room}) for a in range(agents)),
         tasks=tuple(
             Task(
-                name=f"t{i}",
-                demand=dict(zip(resources, w, strict=True)),
-                required=False,
-                weight=sum(w),
+                name=f"t{t}",
+                demand={"cpu": tuple(demand[t])},
+                cost=tuple(111 - d + (d * t + a) % 21 for a, d in enumerate(demand[t])),
             )
-            for i, w in enumerate(weights)
+            for t in range(tasks)
         ),
-        objective="admitted",
+        objective="assignment-cost",
     )
     dump_instance(instance, path)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_solve_returns_its_best_answer(tmp_path: Path, sent: signal.Signals) -> None:
+    """Progress shows on the terminal, there is an answer, the signal comes: it is returned."""
     path, output = tmp_path / "hard.json", tmp_path / "out.json"
     hard_instance(path)
-    process = subprocess.Popen(
+    terminal, stderr = pty.openpty()
+    with subprocess.Popen(
         command(path, "--json", "-o", output, "--time-limit", "120"),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         start_new_session=True,
-    )
-    time.sleep(4)
-    process.send_signal(sent)
-    out, err = process.communicate(timeout=30)
-    told = json.loads(out)
-    assert (process.returncode, told["stopped_by"]) == (0, "interrupted"), err
+    ) as process:
+        shown = b""
+        while not re.search(rb"best [0-9]", shown):
+            shown += os.read(terminal, 1 << 10)
+        process.send_signal(sent)
+        told = json.loads(process.communicate(timeout=60)[0])
+    os.close(stderr)
+    os.close(terminal)
+    assert (process.returncode, told["stopped_by"]) == (0, "interrupted")
     assert told["verified"] is True
     assert output.exists()

@@ -111,7 +111,7 @@ def test_rows_nodes_and_replicas_are_counted_right(instance: Instance) -> None:
     for t, task in enumerate(instance.tasks):
         table = columns.configurations_of(t)
         rows = range(columns.row_start[t], columns.row_start[t + 1])
-        assert [columns.row_configuration[r] for r in rows] == (list(table) or [None])
+        assert tuple(columns.row_configuration[r] for r in rows) == (table or (None,))
         wanted = [row.replicas for row in table] or [task.replicas]
         assert columns.row_replicas[list(rows)].tolist() == wanted
         assert len({columns.row_name(r) for r in rows}) == len(rows)
@@ -138,7 +138,7 @@ def test_entries_expand_to_nodes() -> None:
     assert columns.node_names == ("a", "b/0", "b/1")
     assert columns.node_start.tolist() == [0, 1, 3]
     assert columns.resources == ("cpu", "mem", "device")
-    assert columns.quantum_of_resource == (Fraction(1, 10), 1, 1)
+    assert columns.quantum_of_resource == (Fraction(1, 10), Fraction(1), Fraction(1))
     assert columns.capacity.tolist() == [[45, 0, 8], [20, 16, 0]]
     assert columns.safety.tolist() == [[30, 0, 8], [20, 16, 0]]
 
@@ -177,7 +177,7 @@ def test_current_replicas_count_copies_and_replicas() -> None:
 
 
 def test_a_node_without_full_watts_draws_no_more_than_idle() -> None:
-    """A share of (full - idle) is drawn by load; where full is not stated that is 0, not negative."""
+    """A share of (full - idle) is drawn by load; not stated, that is 0."""
     tasks = (Task(name="t", demand={"cpu": 0.9}),)
     power = Instance(nodes=NODES, tasks=tasks, energy=Energy(share="cpu")).columns.power
     drawn = power.share.at(np.zeros(3, np.int64), np.arange(3)) * float(power.quantum)

@@ -55,7 +55,7 @@ def with_node(**node: Any) -> dict[str, str]:
     }
 
 
-# -- normal form -----------------------------------------------------------------------------------
+# -- normal form ----------------------------------------------------------------------------------
 
 
 def test_lists_become_tuples_and_numpy_numbers_plain_ones() -> None:
@@ -103,15 +103,15 @@ def test_wrong_types_of_python_objects_are_all_listed() -> None:
         "nodes[1]": "expected an object, got a Group",
         "nodes[2]": "expected an object, got 'node'",
         "tasks[0].demand": "expected text as keys, got 3",
-        "tasks[0].cost": "expected a number, text, a list or an object, got a set",
+        "tasks[0].cost": "expected a number, text, a list or an object, got a value of type set",
         "tasks[0].weight": "expected a number, got null",
         "policies[0].at_most": "expected a number or null, got '3'",
-        "policies[1]": f"{kinds}, got a object",
+        "policies[1]": f"{kinds}, got a value of type object",
         "policies[2]": f"{kinds}, got a Policy",
     }
 
 
-# -- types in files ----------------------------------------------------------------------------------
+# -- types in files -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_document_that_is_no_object_is_refused() -> None:
         loads_instance("[]")
 
 
-# -- numbers -----------------------------------------------------------------------------------------
+# -- numbers --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_messages_say_what_was_expected_and_found() -> None:
     assert with_task(weight=10**30) == {".weight": f"{FINITE} a whole number of 100 bits"}
 
 
-# -- names -------------------------------------------------------------------------------------------
+# -- names ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("section", ["nodes", "tasks", "groups"])
@@ -258,7 +258,7 @@ def test_rows_of_a_table_have_names_of_their_own() -> None:
     ]
 
 
-# -- references --------------------------------------------------------------------------------------
+# -- references -----------------------------------------------------------------------------------
 
 
 def test_demands_for_resources_that_nobody_has_name_the_known_ones() -> None:
@@ -361,7 +361,7 @@ def test_the_objective_names_known_levels() -> None:
     assert "got 'speed'" in found(objective="penalty > speed")["objective"]
 
 
-# -- units -------------------------------------------------------------------------------------------
+# -- units ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -423,7 +423,7 @@ def test_large_quantities_fit_where_a_coarse_quantum_is_stated() -> None:
     )
 
 
-# -- all at once -------------------------------------------------------------------------------------
+# -- all at once ----------------------------------------------------------------------------------
 
 
 def test_many_problems_of_every_kind_are_listed_at_once() -> None:

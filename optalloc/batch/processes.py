@@ -115,6 +115,17 @@ def memory_mib(pids: Iterable[int]) -> float:
     return (private + shared) * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
+def own_peak_mib() -> float:
+    """The most memory that this process has held at any time, in MiB."""
+    if sys.platform == "linux":
+        # What `getrusage` says includes the parent's memory before the program was started.
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+
+
 def end(root: int, known: Running) -> None:
     """End a process group and everything known to come from it, at once."""
     while left := tree(root, known, running()):

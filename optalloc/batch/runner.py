@@ -29,6 +29,8 @@ SAMPLE_S = 0.1
 """Seconds between two looks at the memory, at least."""
 SAMPLE_SHARE = 0.05
 """Part of the time that looking at the memory may take."""
+OVERSHOOT = 1.05
+"""What `optalloc.solve` promises to keep, as a multiple of the time limit."""
 TAIL = 2000
 """Bytes kept of what a crashed solve wrote on standard error."""
 WORKER = (sys.executable, "-m", "optalloc.batch.worker")
@@ -54,8 +56,8 @@ class Settings:
     memory_limit_mib
         A solve whose processes together hold more is ended; None for no limit.
     grace_s
-        Seconds beyond its time limit after which a solve is ended: it has to start, read its
-        file and report as well.
+        A solve is ended so many seconds beyond its time limit and the 5 % that `optalloc.solve`
+        may take more: it has to start, read its file and report as well.
     solutions
         Folder for the solution files; None for none.
     worker
@@ -158,6 +160,7 @@ class _Solve:
             threads=self.settings.threads,
             objective=job.objective,
             time_limit=job.time_limit,
+            memory_limit_mib=self.settings.memory_limit_mib,
             solution=None if folder is None else str(folder / name),
         )
 
@@ -173,7 +176,7 @@ class _Solve:
         memory, limit = self.settings.memory_limit_mib, self.job.time_limit
         if memory is not None and self._peak_mib > memory:
             self._limit = "memory"
-        elif limit is not None and self._elapsed() > limit + self.settings.grace_s:
+        elif limit is not None and self._elapsed() > OVERSHOOT * limit + self.settings.grace_s:
             self._limit = "time"
         return self._limit is not None
 
@@ -197,7 +200,7 @@ class _Solve:
             "started": self.started.isoformat(timespec="milliseconds"),
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "process_s": round(elapsed, 3),
-            "peak_rss_mib": round(self._peak_mib, 1),
+            "peak_rss_mib": round(max(self._peak_mib, outcome.peak_mib), 1),
             "cpus": usable_cpus(),
             "version": optalloc.__version__,
         }
@@ -218,8 +221,7 @@ class _Solve:
         if self._limit == "memory":
             limit = self.settings.memory_limit_mib
             return f"ended at {self._peak_mib:.0f} MiB, more than its limit of {limit:g} MiB"
-        grace = self.settings.grace_s
-        return f"ended {grace:g} s after its time limit of {self.job.time_limit:g} s"
+        return f"ended after {self._elapsed():.1f} s, its time limit is {self.job.time_limit:g} s"
 
 
 def _scratch() -> IO[bytes]:

@@ -1,6 +1,7 @@
 """One solve of a batch: a job as a JSON line on standard input, its outcome as JSON on output.
 
-It ends, with the process group that it leads, when standard input is closed: no solve outlives its batch.
+When standard input is closed it ends, with the process group that it leads: no solve outlives its
+batch.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from typing import Any
 
 import msgspec
 
+from optalloc.batch.processes import MIB, own_peak_mib
 from optalloc.instance.errors import OptallocError
 
+ENGINES_SHARE = 0.8
+"""Part of the memory limit at which engines stop by themselves, so that their answer is kept; the
+rest is for the instance and its checker."""
 MOST_REASONS = 20
 """Reasons kept in a row."""
 
@@ -29,6 +34,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         Path of the instance file.
     engine, seed, objective, time_limit, threads
         As for `optalloc.solve`.
+    memory_limit_mib
+        Of all processes of the solve together; None for none.
     solution
         Where to write the solution file; None for nowhere.
     """
@@ -39,6 +46,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     objective: str | None = None
     time_limit: float | None = None
+    memory_limit_mib: float | None = None
     solution: str | None = None
 
 
@@ -57,10 +65,11 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker answers: `Result.summary()`, or why there is none."""
+    """What the worker answers: `Result.summary()`, or why there is none; the memory it held."""
 
     result: dict[str, Any] | None = None
     error: Failure | None = None
+    peak_mib: float = 0.0
 
 
 def main() -> None:
@@ -97,7 +106,7 @@ def _end_with_parent() -> None:
 def run(order: Order) -> Outcome:
     """Solve a job; an exception becomes part of the outcome."""
     try:
-        return Outcome(result=_solve(order))
+        return Outcome(result=_solve(order), peak_mib=own_peak_mib())
     except OptallocError as error:
         return Outcome(error=Failure(kind="input", message=str(error)))
     except Exception as error:  # noqa: BLE001  (it costs its own row, not the batch)
@@ -112,6 +121,7 @@ def _solve(order: Order) -> dict[str, Any]:
     from optalloc.solution import write_solution
 
     instance = load_instance(Path(order.instance))
+    memory = order.memory_limit_mib
     result = solving.solve(
         instance,
         order.objective,
@@ -119,6 +129,7 @@ def _solve(order: Order) -> dict[str, Any]:
         time_limit=order.time_limit,
         threads=order.threads,
         seed=order.seed,
+        memory_limit=None if memory is None else int(memory * MIB * ENGINES_SHARE),
     )
     summary = result.summary()
     if order.solution is not None and result.placement is not None:

@@ -18,6 +18,7 @@ _ALWAYS = {
 def engines(*, as_json: bool) -> None:
     """List the engines and whether their libraries are installed."""
     from optalloc import engines as registry
+    from optalloc.engines import pulp_door
 
     listed: list[dict[str, str | bool]] = [
         {"name": name, "available": True, "summary": summary} for name, summary in _ALWAYS.items()
@@ -25,6 +26,11 @@ def engines(*, as_json: bool) -> None:
     listed += [
         {"name": name, "available": engine.available(), "summary": engine.summary}
         for name, engine in registry.engines().items()
+    ]
+    listed += [
+        {"name": name, "available": True, "summary": registry.engine(name).summary}
+        for name in pulp_door.installed()
+        if name not in registry.engines()
     ]
     if as_json:
         failures.print_json({"engines": listed})

@@ -80,7 +80,7 @@ def _level(level: LevelResult) -> tuple[str, ...]:
 def _terms(result: Result) -> Table:
     """Every goal, and every rule that is not simply kept."""
     columns = result.instance.columns
-    objective = read_objective(result.instance)
+    objective = read_objective(result.instance, " > ".join(lv.name for lv in result.levels))
     policies = dict(zip(objective.labels, objective.policies, strict=True))
     rows = []
     for label, value in result.terms.items():

@@ -114,10 +114,11 @@ class _Tally:
 
     def tick(self, running: int) -> None:
         spent = time.monotonic() - self._begin
-        rest = f", about {spent / self.done * (self.total - self.done):.0f} s left"
+        left = spent / self.done * (self.total - self.done) if self.done else None
+        rest = "" if left is None else f", about {left:.0f} s left"
         self.line.show(
             f"{bar(self.done, self.total)} {self.done}/{self.total}, {running} running, "
-            f"{spent:.0f} s{rest if self.done else ''}  {self.words()}"
+            f"{spent:.0f} s{rest}  {self.words()}"
         )
 
     def words(self) -> str:

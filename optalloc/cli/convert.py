@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -80,7 +81,8 @@ def export(
     if format_name in MODELS:
         from optalloc.engines import pulp_door
 
-        pulp_door.export(load_instance(instance), output, objective)
+        kind: Literal["lp", "mps"] = "lp" if format_name == "lp" else "mps"
+        pulp_door.export(load_instance(instance), output, objective, format=kind)
     elif solution is None:
         raise click.UsageError(f"export {format_name} needs INSTANCE and SOLUTION")
     else:

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.protocol import Clock, Ended
+from optalloc.instance.errors import OptallocError
 
 FloatArray = NDArray[np.float64]
 
 POLL = 0.05
 """Seconds between looks at the log."""
-RESERVE_PART, RESERVE_MOST = 0.1, 1.0
-"""CBC looks at its clock rarely: it is told a limit that is shorter by this part, in seconds at
-most the other, and ended hard at the true one."""
+RESERVE_PART, RESERVE_MOST = 0.25, 1.5
+"""CBC is told a limit that is shorter by this part, in seconds at most the other, and ended hard at
+the true one: it looks at its clock rarely, and hands over its solution only when it stops."""
 ABSENT = 1e40
 """CBC prints 1e+50 and the like for what it does not have."""
 
@@ -39,8 +40,11 @@ exit "$code"
 """
 
 _NUMBER = r"(-?[\d.]+(?:e[+-]?\d+)?)"
-_RELAXED = re.compile(rf"^Continuous objective value is {_NUMBER} - [\d.]+ seconds", re.M)
-_POSSIBLE = re.compile(rf"^Cbc0010I .* {_NUMBER} best solution, best possible {_NUMBER} \(", re.M)
+_TIME = r"(?P<seconds>[\d.]+) seconds"
+_RELAXED = re.compile(rf"^Continuous objective value is {_NUMBER} - {_TIME}", re.M)
+_POSSIBLE = re.compile(
+    rf"^Cbc0010I .* {_NUMBER} best solution, best possible {_NUMBER} \({_TIME}", re.M
+)
 _OPTIMAL = re.compile(r"^(Result - Optimal solution found|Optimal objective )", re.M)
 _INFEASIBLE = re.compile(
     r"^(Problem is infeasible|Pre-processing says infeasible|Presolve determined that the problem"
@@ -125,24 +129,25 @@ def run(command: Command, seconds: float, on_bound: Callable[[float], None]) -> 
     """
     told = seconds - min(RESERVE_PART * seconds, RESERVE_MOST) if np.isfinite(seconds) else seconds
     own, allowed = Clock(told), Clock(seconds)
-    path = command.model.with_suffix(".log")
-    with path.open("wb") as output:
+    log = _Log(command.model.with_suffix(".log"))
+    with log.path.open("wb") as output:
         process = guarded(command.arguments(told), output.fileno())
-        log = _Log(path)
         try:
             while process.poll() is None and allowed.left:
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(min(POLL, max(allowed.left, 1e-3)))
-                for bound in log.bounds(within=own):
-                    on_bound(bound)
+                log.report(told, on_bound)
+            alone = process.poll() is not None
         finally:
             end(process)
-    in_time = own.left > 0
-    for bound in log.bounds(within=own):
-        on_bound(bound)
+    claimed_in_time = own.left > 0
+    log.report(told, on_bound)
+    if alone and process.returncode:
+        last = log.text.strip().rpartition("\n")[2]
+        raise OptallocError(f"CBC failed with exit code {process.returncode}: {last}")
     found = process.returncode == 0 and _FOUND.search(log.text) is not None
     values = _read_solution(command.solution) if found else None
-    return Ending(_claim(log.text) if in_time else "stopped", values, log.text)
+    return Ending(_claim(log.text) if claimed_in_time else "stopped", values, log.text)
 
 
 def guarded(arguments: Sequence[str], output: int) -> subprocess.Popen[bytes]:
@@ -170,24 +175,28 @@ class _Log:
         self.text = ""
         self.seen = 0
 
-    def bounds(self, within: Clock) -> list[float]:
-        """Bounds in the lines that are new and complete, if the clock has not run out."""
+    def report(self, seconds: float, on_bound: Callable[[float], None]) -> None:
+        """Pass on the bounds in the lines that are new and complete."""
         self.text = self.path.read_text(errors="replace")
-        if not within.left:
-            return []
         last = self.text.rfind("\n") + 1
-        new, self.seen = self.text[self.seen : last], last
-        return stated_bounds(new)
+        for bound in stated_bounds(self.text[self.seen : last], seconds):
+            on_bound(bound)
+        self.seen = last
 
 
-def stated_bounds(log: str) -> list[float]:
+def stated_bounds(log: str, seconds: float = float("inf")) -> list[float]:
     """Bounds on the objective in a part of CBC's log, lowered by what printing may have hidden.
 
-    The relaxation is printed with 6 significant digits, the best possible with 8.
+    The relaxation is printed with 6 significant digits, the best possible with 8. Lines from after
+    so many seconds do not count.
     """
-    relaxed = [_lowered(float(m[1]), 5e-6) for m in _RELAXED.finditer(log)]
-    possible = [_lowered(min(float(m[1]), float(m[2])), 5e-8) for m in _POSSIBLE.finditer(log)]
-    return [bound for bound in relaxed + possible if abs(bound) < ABSENT]
+    relaxed = [(m, float(m[1]), 5e-6) for m in _RELAXED.finditer(log)]
+    possible = [(m, min(float(m[1]), float(m[2])), 5e-8) for m in _POSSIBLE.finditer(log)]
+    return [
+        _lowered(bound, part)
+        for match, bound, part in relaxed + possible
+        if abs(bound) < ABSENT and float(match["seconds"]) < seconds
+    ]
 
 
 def _lowered(number: float, part: float) -> float:

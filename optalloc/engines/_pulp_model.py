@@ -79,23 +79,27 @@ class PulpModel:
     def _expression(self, entries: list[tuple[int, int]]) -> Any:
         return self.pulp.LpAffineExpression([(self.variables[c], v) for c, v in entries])
 
-    def minimise(self, level: int, with_constant: bool = False) -> None:
-        """Make a level the objective, divided by the gcd of its coefficients.
+    def minimise(self, level: int) -> None:
+        """Make a level the objective, divided by the gcd of its coefficients, without constant."""
+        column, value, _, unit = scaled_objective(self.model, level)
+        self.problem.setObjective(self._sum(column, value // unit))
 
-        The constant, if wanted, is the cost of a column that is always 1: the one way that every
-        reader of LP and MPS files understands.
+    def state(self, level: int) -> None:
+        """Make a level the objective as it is, for people.
+
+        Its constant is the cost of a column that is always 1: the one way that every reader of LP
+        and MPS files understands.
         """
-        column, value, constant, unit = scaled_objective(self.model, level)
-        if with_constant:
-            unit = gcd(unit, constant)
-        _check(value // unit)
-        entries = list(zip(column.tolist(), (value // unit).tolist(), strict=True))
-        objective = self._expression(entries)
-        if with_constant:
-            _check(np.array([constant // unit]))
-            one = self.problem.add_variable("one", 1, 1, self.pulp.LpInteger)
-            objective.addterm(one, constant // unit)
+        column, value, constant = self.model.objective(level)
+        _check(np.array([constant]))
+        objective = self._sum(column, value)
+        one = self.problem.add_variable("one", 1, 1, self.pulp.LpInteger)
+        objective.addterm(one, constant)
         self.problem.setObjective(objective)
+
+    def _sum(self, column: IntArray, value: IntArray) -> Any:
+        _check(value)
+        return self._expression(list(zip(column.tolist(), value.tolist(), strict=True)))
 
     def hold(self, level: int, given: int) -> None:
         """Let a level be no worse than a value."""

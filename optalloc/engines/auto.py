@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from optalloc.engines import AUTO, GREEDY, engine
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger
-from optalloc.engines.protocol import Bound, Clock, Incumbent, Job, Message, run
-from optalloc.engines.race import Loaded, Race
+from optalloc.engines.protocol import Bound, Clock, Incumbent, IntArray, Job, Message, run
+from optalloc.engines.race import Loaded, Race, Runner
 from optalloc.formulation.encoding import encode
 from optalloc.formulation.model import Form, ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
@@ -77,7 +77,7 @@ class Run:
             elif name == AUTO:
                 self._ladder()
             else:
-                self._race([name])
+                self._race_one(name)
         except OutOfTime:
             self.stopped_by = "time"
         except ModelTooLarge as error:
@@ -97,13 +97,33 @@ class Run:
             self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
 
     def _ladder(self) -> None:
-        loaded = self._load("milp")
-        if loaded.model.value.size <= SMALL_ENTRIES:
+        """Try small models here, race two exact engines, then let one yield to the search."""
+        entries = self._load("milp").model.value.size
+        if entries <= SMALL_ENTRIES:
             self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left))
             if self.infeasible or self.ledger.proven:
                 return
-        exact = ["milp", "cpsat"] if self.request.threads > 1 else ["milp"]
-        self._race(exact)
+        race = Race(self.ledger, self.clock, self.request.memory)
+        with race.running():
+            self._start(race, "milp")
+            if self.request.threads > 1:
+                self._second_thread(race, large=entries > LARGE_ENTRIES)
+            race.wait(self.clock.left)
+        self._conclude(race)
+
+    def _second_thread(self, race: Race, large: bool) -> None:
+        """CP-SAT first, for a proof; then the search, once there is something to improve."""
+        if not (large and self.ledger.placement is not None):
+            rival = self._start(race, "cpsat")
+            if self.clock.limit == float("inf"):
+                return
+            race.wait(0 if large else min(self.clock.left * PROOF_SHARE, 30.0))
+            while self.ledger.placement is None and not race.over:
+                race.wait(min(0.5, self.clock.left))
+            if race.over:
+                return
+            race.stop(rival)
+        self._start(race, "lns")
 
     def _alone(self, name: str, seconds: float) -> None:
         """Run an engine in this process."""
@@ -123,10 +143,20 @@ class Run:
             self.logs.append(f"== {name}\n{finished.log}")
         self.infeasible = finished.ended == "infeasible" and self.ledger.placement is None
 
-    def _race(self, names: list[str]) -> None:
+    def _race_one(self, name: str) -> None:
+        """Run one engine in a worker process."""
         race = Race(self.ledger, self.clock, self.request.memory)
         with race.running():
-            self._run_race(race, names)
+            self._start(race, name, self.request.threads)
+            race.wait(self.clock.left)
+        self._conclude(race)
+
+    def _start(self, race: Race, name: str, threads: int | None = None) -> Runner:
+        loaded = self._load(engine(name).form)
+        share = threads or max(self.request.threads // 2, 1)
+        return race.start(name, loaded, self._job(self.clock.left, share, race.hint(loaded)))
+
+    def _conclude(self, race: Race) -> None:
         self.logs += race.logs
         self.failures += race.failures
         self.infeasible |= race.infeasible
@@ -134,35 +164,6 @@ class Run:
             self.stopped_by = "memory"
         elif self.clock.left > 0 and not self.ledger.proven:
             self.stopped_by = "iterations"
-
-    def _run_race(self, race: Race, names: list[str]) -> None:
-        threads = max(self.request.threads // len(names), 1)
-        runners = {}
-        for name in names:
-            loaded = self._load(engine(name).form)
-            job = self._job(self.clock.left, threads, race.hint(loaded))
-            runners[name] = race.start(name, loaded, job)
-        if self.request.engine == AUTO:
-            self._search_instead(race, runners)
-        race.wait(self.clock.left)
-
-    def _search_instead(self, race: Race, runners: dict[str, object]) -> None:
-        """After a while without proof, let one engine yield its thread to the search."""
-        limit = self.clock.left
-        if limit == float("inf") or len(runners) < 2:
-            return
-        large = self._load("milp").model.value.size > LARGE_ENTRIES
-        race.wait(0 if large else min(limit * PROOF_SHARE, 30.0))
-        while race.ledger.placement is None and not race.decided and self.clock.left > 0:
-            race.wait(min(1.0, self.clock.left))
-        if race.decided or self.clock.left <= 0:
-            return
-        loaded = self._load("milp")
-        hint = race.hint(loaded)
-        if hint is None:
-            return
-        race.stop(runners["cpsat"])  # type: ignore[arg-type]
-        race.start("lns", loaded, self._job(self.clock.left, 1, hint))
 
     # -- models --------------------------------------------------------------------------------
 
@@ -184,15 +185,9 @@ class Run:
             return False
         return True
 
-    def _job(self, seconds: float, threads: int, hint: object = None) -> Job:
-        return Job(
-            seconds,
-            threads,
-            self.request.seed,
-            self.request.deterministic,
-            self.request.log,
-            hint,  # type: ignore[arg-type]
-        )
+    def _job(self, seconds: float, threads: int, hint: IntArray | None = None) -> Job:
+        request = self.request
+        return Job(seconds, threads, request.seed, request.deterministic, request.log, hint)
 
 
 def estimate_entries(problem: Problem) -> int:

@@ -49,9 +49,7 @@ class CpSatSession:
             hint.vars.extend(range(job.hint.size))
             hint.values.extend(job.hint.tolist())
 
-    def minimise(
-        self, level: int, given: Sequence[int], seconds: float, emit: Emit
-    ) -> LevelResult:
+    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
         from ortools.sat.python import cp_model
 
@@ -176,7 +174,6 @@ def _add_maximum(model: SparseModel, index: int, proto: Any) -> None:
         expression.vars.extend(model.max_column[span].tolist())
         expression.coeffs.extend(model.max_value[span].tolist())
         expression.offset = int(model.max_constant[e])
-
 
 
 ENGINES = (CpSat(),)

@@ -82,8 +82,10 @@ class Greedy:
         """What was placed, expanded to the instance's tasks and nodes."""
         placed = sorted((b, n, k) for (b, n), k in self.x.items() if k)
         block, node, replicas = (
-            np.array(column, np.int64) for column in zip(*placed, strict=True)
-        ) if placed else (np.zeros(0, np.int64),) * 3
+            (np.array(column, np.int64) for column in zip(*placed, strict=True))
+            if placed
+            else (np.zeros(0, np.int64),) * 3
+        )
         return expand_placement(self.problem, self.y, block, node, replicas)
 
     def _order(self) -> IntArray:
@@ -293,7 +295,7 @@ def _violation(term: Term, reduced: IntArray, owner: IntArray) -> IntArray:
     if term.limit is None:
         return reduced
     over = reduced - term.limit.bound[owner]
-    return np.maximum(over if term.limit.sense == "at_most" else -over, 0)
+    return np.asarray(np.maximum(over if term.limit.sense == "at_most" else -over, 0), np.int64)
 
 
 def _added(key: IntArray, inside: IntArray, amount: IntArray) -> IntArray:

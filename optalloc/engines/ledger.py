@@ -58,9 +58,7 @@ class Ledger:
                 broken = next(v for v in report.violations if v.hard)
                 self.rejections.append(f"{engine}: {broken.message}")
             return False
-        values = tuple(
-            _sign(level) * level.value(report.values) for level in self.objective.levels
-        )
+        values = tuple(_sign(level) * level.value(report.values) for level in self.objective.levels)
         if self.placement is not None and values >= self.values:
             return False
         self.placement, self.values, self.terms = placement, values, report.values

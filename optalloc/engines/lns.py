@@ -17,17 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job, LevelResult
+from optalloc.engines.reducing import Reduced, Reducer
 from optalloc.formulation.model import INFINITY, Form
 from optalloc.formulation.sparse import SparseModel
 
-BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
 
-SUBPROBLEM_SECONDS = 2.0
+SUBPROBLEM_SECONDS = 1.0
 """Longest repair; one that ends much earlier lets its kind of neighbourhood grow."""
 FIRST_SIZE = 250
 """Free decision columns of the first neighbourhoods."""
 LARGEST_SIZE = 20_000
 GROW, SHRINK = 1.25, 0.75
+LEAST_CHANCE = 0.2
+"""Chance of the worst kind of neighbourhood against that of the best."""
 
 
 class Lns:
@@ -53,7 +56,7 @@ class Kind:
 
     name: str
     size: float = FIRST_SIZE
-    reward: float = 1.0
+    reward: float = 0.0
 
 
 @dataclass
@@ -79,6 +82,24 @@ class LnsSession:
             classes[self.by_class], np.arange(int(classes.max(initial=-1)) + 2)
         )
 
+        self.node_of_auxiliary = self._find_nodes()
+
+    def _find_nodes(self) -> IntArray:
+        """Node that each auxiliary column speaks of: the one of all x in its rows; -1 if several."""
+        model = self.model
+        node = np.full(model.columns, -1, np.int64)
+        node[: model.decisions] = model.decision_node
+        lowest = np.full(model.rows, np.iinfo(np.int64).max, np.int64)
+        highest = np.full(model.rows, -1, np.int64)
+        on_node = node[model.column] >= 0
+        np.minimum.at(lowest, self.row_of_entry[on_node], node[model.column[on_node]])
+        np.maximum.at(highest, self.row_of_entry[on_node], node[model.column[on_node]])
+        of_row = np.where(lowest == highest, lowest, -1)
+        auxiliary = model.column >= model.decisions
+        found = np.full(model.columns, -1, np.int64)
+        found[model.column[auxiliary]] = of_row[self.row_of_entry[auxiliary]]
+        return found
+
     def offer(self, values: IntArray) -> None:
         """Hear of a better solution found elsewhere."""
         with self.lock:
@@ -88,9 +109,7 @@ class LnsSession:
         """No log: the repairs are too many."""
         return ""
 
-    def minimise(
-        self, level: int, given: Sequence[int], seconds: float, emit: Emit
-    ) -> LevelResult:
+    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Improve a level while the earlier ones are no worse than `given`."""
         search = _Search(self, level, tuple(given), emit)
         return search.run(Clock(seconds))
@@ -99,9 +118,7 @@ class LnsSession:
 class _Search:
     """The search at one level."""
 
-    def __init__(
-        self, session: LnsSession, level: int, given: tuple[int, ...], emit: Emit
-    ) -> None:
+    def __init__(self, session: LnsSession, level: int, given: tuple[int, ...], emit: Emit) -> None:
         self.session, self.model = session, session.model
         self.level, self.given, self.emit = level, given, emit
         self.values: IntArray | None = None
@@ -109,7 +126,7 @@ class _Search:
         column, value, _ = self.model.objective(level)
         self.cost = np.zeros(self.model.columns, np.int64)
         self.cost[column] = value
-        self.held = [self.model.objective(k) for k in range(len(given))]
+        self.reducer = Reducer(self.model, given)
 
     def run(self, clock: Clock) -> LevelResult:
         while clock.left > 0:
@@ -125,8 +142,7 @@ class _Search:
             offered, self.session.offered = self.session.offered, None
         if offered is None:
             return
-        free = np.zeros(self.model.columns, bool)
-        free[self.model.decisions :] = True
+        free = np.arange(self.model.decisions, self.model.columns)
         base = np.zeros(self.model.columns, np.int64)
         base[: offered.size] = offered
         solved = self._repair(base, free, None, max(clock.left, 0.1))
@@ -138,13 +154,12 @@ class _Search:
     def _step(self, clock: Clock) -> None:
         session = self.session
         weights = np.array([kind.reward for kind in session.kinds])
+        weights = np.maximum(weights, max(weights.max() * LEAST_CHANCE, 1e-12))
         kind = session.kinds[int(session.rng.choice(len(weights), p=weights / weights.sum()))]
         free = self._neighbourhood(kind)
-        before = self.best
+        before, clock_before = self.best, clock.left
         assert self.values is not None
-        solved = self._repair(
-            self.values, free, self.values, min(SUBPROBLEM_SECONDS, clock.left)
-        )
+        solved = self._repair(self.values, free, self.values, min(SUBPROBLEM_SECONDS, clock.left))
         took_all = True
         if solved is not None:
             values, took_all, spent = solved
@@ -156,8 +171,8 @@ class _Search:
             easy = took_all and spent < SUBPROBLEM_SECONDS / 4
         else:
             easy = False
-        gain = (before - self.best) / max(abs(before), 1)
-        kind.reward = max(0.8 * kind.reward + 0.2 * min(gain * 1e4, 5.0), 0.1)
+        gain = (before - self.best) / max(abs(before), 1) / max(clock_before - clock.left, 1e-3)
+        kind.reward = 0.8 * kind.reward + 0.2 * gain
         if easy:
             kind.size = min(kind.size * GROW, LARGEST_SIZE)
         elif not took_all or solved is None:
@@ -165,12 +180,10 @@ class _Search:
 
     # -- neighbourhoods ------------------------------------------------------------------------
 
-    def _neighbourhood(self, kind: Kind) -> BoolArray:
+    def _neighbourhood(self, kind: Kind) -> IntArray:
         """Choose free decision columns, about ``kind.size`` of them."""
         chooser = {"nodes": self._by_nodes, "tasks": self._by_tasks, "mixed": self._mixed}
-        free = np.zeros(self.model.columns, bool)
-        free[chooser[kind.name](int(kind.size))] = True
-        return free
+        return chooser[kind.name](int(kind.size))
 
     def _by_nodes(self, size: int) -> IntArray:
         """All that runs on a few nodes may be dealt anew among them (or go back home)."""
@@ -205,8 +218,23 @@ class _Search:
         return self._columns_of(self._with_left_out(classes), chosen)
 
     def _near(self, nodes: IntArray, count: int) -> IntArray:
-        """Some nodes, at random."""
-        return self.session.rng.choice(nodes, count, replace=False)
+        """Some nodes: half of them at random, half by what they cost."""
+        rng = self.session.rng
+        cost = self._node_cost()[nodes]
+        hot = nodes[np.argsort(-cost * rng.random(nodes.size) ** 2)][: count // 2]
+        rest = rng.permutation(np.setdiff1d(nodes, hot))
+        return np.concatenate([hot, rest])[:count]
+
+    def _node_cost(self) -> FloatArray:
+        """What each node costs: its placements and the auxiliary columns that speak of it."""
+        assert self.values is not None
+        node = np.concatenate(
+            [self.model.decision_node, self.session.node_of_auxiliary[self.model.decisions :]]
+        )
+        paid = (self.cost * self.values).astype(np.float64)
+        total = np.zeros(int(node.max(initial=0)) + 1)
+        np.add.at(total, node[node >= 0], paid[node >= 0])
+        return np.maximum(total, 0.0)
 
     def _placed_columns(self) -> IntArray:
         assert self.values is not None
@@ -225,7 +253,8 @@ class _Search:
     def _columns_of(self, classes: IntArray, nodes: IntArray | None) -> IntArray:
         """Columns of some classes on some nodes, where they run and began, and their choices."""
         session, model = self.session, self.model
-        assert self.values is not None and session.start is not None
+        assert self.values is not None
+        assert session.start is not None
         spans = [
             session.by_class[session.class_start[c] : session.class_start[c + 1]] for c in classes
         ]
@@ -235,17 +264,17 @@ class _Search:
         node = model.decision_node[columns]
         kept = (node < 0) | np.isin(node, nodes)
         kept |= (self.values[columns] > 0) | (session.start[columns] > 0)
-        return columns[kept]
+        return np.asarray(columns[kept], np.int64)
 
     # -- repair --------------------------------------------------------------------------------
 
     def _repair(
-        self, base: IntArray, free: BoolArray, hint: IntArray | None, seconds: float
+        self, base: IntArray, free: IntArray, hint: IntArray | None, seconds: float
     ) -> tuple[IntArray, bool, float] | None:
         """Minimise over the free columns; the new values, whether proven, and the seconds."""
         from ortools.sat.python import cp_model
 
-        sub = _reduce(self.model, base, free, self.held, self.given)
+        sub = self.reducer.cut(base, free)
         if not sub.columns.size:
             return None
         model = _load(sub, self.model, self.cost, hint)
@@ -266,65 +295,7 @@ class _Search:
         return values, status == cp_model.OPTIMAL, solver.wall_time
 
 
-@dataclass(frozen=True)
-class _Sub:
-    """A small model: some columns, and the rows that they touch less what is fixed."""
-
-    columns: IntArray
-    start: IntArray
-    column: IntArray
-    value: IntArray
-    low: IntArray
-    high: IntArray
-
-
-def _reduce(
-    model: SparseModel,
-    base: IntArray,
-    free: BoolArray,
-    held: list[tuple[IntArray, IntArray, int]],
-    given: tuple[int, ...],
-) -> _Sub:
-    """Fix the columns that are not free, and leave out what they alone decide."""
-    row_of_entry = np.repeat(np.arange(model.rows, dtype=np.int64), np.diff(model.start))
-    auxiliary = np.arange(model.columns) >= model.decisions
-    free = free.copy()
-    while True:
-        touched = np.zeros(model.rows, bool)
-        touched[row_of_entry[free[model.column]]] = True
-        reached = touched[row_of_entry] & auxiliary[model.column]
-        grown = free.copy()
-        grown[model.column[reached]] = True
-        if np.array_equal(grown, free):
-            break
-        free = grown
-    inside = touched[row_of_entry]
-    row, column, value = row_of_entry[inside], model.column[inside], model.value[inside]
-    low, high = model.low, model.high
-    for k, (level_column, level_value, constant) in enumerate(held):
-        row = np.concatenate([row, np.full(level_column.size, model.rows + k)])
-        column = np.concatenate([column, level_column])
-        value = np.concatenate([value, level_value])
-        low = np.append(low, -INFINITY)
-        high = np.append(high, given[k] - constant)
-    moving = free[column]
-    fixed = np.zeros(low.size, np.int64)
-    np.add.at(fixed, row[~moving], value[~moving] * base[column[~moving]])
-    kept, compact = np.unique(row[moving], return_inverse=True)
-    columns = np.flatnonzero(free)
-    place = np.full(model.columns, -1, np.int64)
-    place[columns] = np.arange(columns.size)
-    return _Sub(
-        columns,
-        np.searchsorted(compact.ravel(), np.arange(kept.size + 1)),
-        place[column[moving]],
-        value[moving],
-        np.where(low[kept] <= -INFINITY, -INFINITY, low[kept] - fixed[kept]),
-        np.where(high[kept] >= INFINITY, INFINITY, high[kept] - fixed[kept]),
-    )
-
-
-def _load(sub: _Sub, model: SparseModel, cost: IntArray, hint: IntArray | None) -> Any:
+def _load(sub: Reduced, model: SparseModel, cost: IntArray, hint: IntArray | None) -> Any:
     from ortools.sat.python import cp_model
 
     loaded = cp_model.CpModel()

@@ -90,9 +90,7 @@ class HighsSession:
             kinds,
         )
 
-    def minimise(
-        self, level: int, given: Sequence[int], seconds: float, emit: Emit
-    ) -> LevelResult:
+    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
         model, api = self.model, self._api
         for held in range(self._levels_held, len(given)):
@@ -159,7 +157,10 @@ class _Run:
         highs.cbMipImprovingSolution.unsubscribe(self._improved)
         highs.cbMipInterrupt.unsubscribe(self._progressed)
         status = highs.getModelStatus()
-        if status in (api.HighsModelStatus.kInfeasible, api.HighsModelStatus.kUnboundedOrInfeasible):
+        if status in (
+            api.HighsModelStatus.kInfeasible,
+            api.HighsModelStatus.kUnboundedOrInfeasible,
+        ):
             return LevelResult("infeasible", None)
         values = self._solution()
         self._report(highs.getInfo().mip_dual_bound, final=True)

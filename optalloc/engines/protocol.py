@@ -82,9 +82,7 @@ class LevelResult:
 class Session(Protocol):
     """A solver with a model loaded."""
 
-    def minimise(
-        self, level: int, given: Sequence[int], seconds: float, emit: Emit
-    ) -> LevelResult:
+    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
         ...
 

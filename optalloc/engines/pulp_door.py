@@ -69,7 +69,7 @@ SEED_OPTION = {"GUROBI": "Seed", "HiGHS": "random_seed"}
 """How the adapters that pass on any option call the seed."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class PulpSolver:
     """A solver behind PuLP.
 
@@ -87,6 +87,7 @@ class PulpSolver:
     solver: str
     summary: str
     form: Form = "milp"
+    needs_start: bool = False
 
     def available(self) -> bool:
         """Whether PuLP and the solver are installed."""
@@ -157,12 +158,9 @@ def _adapter(solver: str, options: dict[str, Any]) -> Any:
     """Make PuLP's adapter with those of some options that it takes."""
     import pulp
 
-    classes = {cls.name: cls for cls in pulp.apis._all_solvers}
-    taken = inspect.signature(classes[solver].__init__).parameters
-    # An adapter of a missing package has no parameters but PuLP's general ones.
-    general = any(p.kind is p.VAR_KEYWORD for p in taken.values())
-    passed = {"msg", "timeLimit"} | ({SEED_OPTION.get(solver, "")} if general else set())
-    return classes[solver](**{k: v for k, v in options.items() if k in taken or k in passed})
+    cls = type(pulp.getSolver(solver, msg=False))
+    taken = {*inspect.signature(cls.__init__).parameters, SEED_OPTION.get(solver)}
+    return cls(**{key: value for key, value in options.items() if key in taken})
 
 
 def _how_to_install(solver: str) -> str:
@@ -170,7 +168,7 @@ def _how_to_install(solver: str) -> str:
     if solver in CBC_SOLVERS:
         how = "CBC comes with PuLP ('pip install \"pulp>=3.3,<4\"'); else put 'cbc' on the PATH"
     elif solver.endswith("_CMD"):
-        how = f"put its command {str(_adapter(solver, {}).path)!r} on the PATH"
+        how = f"put its command {str(_adapter(solver, {'msg': False}).path)!r} on the PATH"
     else:
         how = "install its Python package (and its licence) into this environment"
     return f"{how}; PuLP finds here: {found}"
@@ -192,6 +190,7 @@ class PulpSession:
         self.solver = solver
         self.model = model
         self.job = job
+        self._clock = Clock(job.time_limit)
         self._loaded = PulpModel(model)
         self._levels_held = 0
         self._logs: list[str] = []
@@ -200,7 +199,8 @@ class PulpSession:
 
     def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
-        clock = Clock(seconds)
+        # PuLP takes long to load a model, and that is part of the job's time.
+        clock = Clock(min(seconds, self._clock.left))
         for held in range(self._levels_held, len(given)):
             self._loaded.hold(held, given[held])
         self._levels_held = len(given)
@@ -214,6 +214,9 @@ class PulpSession:
         if self.job.log:
             self._logs.append(answer.log)
         return self._judge(level, answer, report)
+
+    def offer(self, values: IntArray) -> None:
+        """Ignored: no solver takes solutions through PuLP while it runs."""
 
     def log(self) -> str:
         """The logs of the solver's runs, one a level."""
@@ -370,8 +373,7 @@ def export(
 
     One level of the objective is written, the first one by default, and nothing that holds the
     others. The file's objective is minimised: it is the level in its quanta, with its constant (as
-    the cost of the column ``one``, which is always 1), negated where the level is maximised, and
-    divided by the greatest common divisor of its numbers.
+    the cost of the column ``one``, which is always 1), negated where the level is maximised.
 
     Columns are named ``x(task,node)``, ``x(task,configuration,node)`` where the configurations of
     a task differ in where they fit, and ``y(task,configuration)``; ``stay`` tells replicas that
@@ -408,7 +410,7 @@ def export(
         )
     encoding = encode(Problem(instance, stated), "milp")
     model = PulpModel(finish(encoding), column_names(encoding))
-    model.minimise(level, with_constant=True)
+    model.state(level)
     if kind == "lp":
         model.problem.writeLP(str(path))
     else:

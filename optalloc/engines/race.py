@@ -9,10 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
-import numpy as np
-
 from optalloc.engines.ledger import Ledger
-from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, Job, Message
+from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, IntArray, Job, Message
 from optalloc.engines.worker import Shared, Worker, share
 from optalloc.formulation.encoding import Encoding
 from optalloc.formulation.sparse import SparseModel
@@ -94,7 +92,7 @@ class Race:
         runner.worker.kill()
         self._runners.remove(runner)
 
-    def hint(self, loaded: Loaded) -> np.ndarray[tuple[int], np.dtype[np.int64]] | None:
+    def hint(self, loaded: Loaded) -> IntArray | None:
         """The best placement as decision columns of a model."""
         if self.ledger.placement is None:
             return None
@@ -104,7 +102,7 @@ class Race:
     def wait(self, seconds: float) -> None:
         """Hear the engines until a proof, the end of them all, or so many seconds."""
         clock = Clock(min(seconds, self.clock.left))
-        while clock.left > 0 and not self.decided and self._active():
+        while clock.left > 0 and not self.over:
             try:
                 runner, message = self._inbox.get(timeout=min(POLL_SECONDS, clock.left))
             except queue.Empty:
@@ -116,6 +114,11 @@ class Race:
     def decided(self) -> bool:
         """Whether nothing remains to be found."""
         return self.infeasible or self.ledger.proven or self.out_of_memory
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.decided or self.clock.left <= 0 or not self._active()
 
     def _active(self) -> list[Runner]:
         return [runner for runner in self._runners if runner.finished is None]

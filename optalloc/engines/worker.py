@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -44,12 +45,12 @@ class Shared:
             name: np.frombuffer(data, kind, count, offset)
             for name, kind, offset, count in self.layout
         }
-        return SparseModel(**arrays)  # type: ignore[arg-type]
+        return SparseModel(**arrays)
 
 
 def share(model: SparseModel) -> tuple[IO[bytes], Shared]:
     """Write a model to an unnamed file in memory where there is such a thing."""
-    folder = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
+    folder = _SHARED_MEMORY if Path(_SHARED_MEMORY).is_dir() else None
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (outlives this function)
     layout = []
     for name, array in model.arrays().items():
@@ -79,25 +80,22 @@ class Worker:
         self._drain = threading.Thread(target=self._read_errors, daemon=True)
         self._drain.start()
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # A child that is gone already: `receive` says so.
             _write(self._process.stdin, (engine, shared, job))
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # The child is gone already: `receive` says so.
 
     def offer(self, values: IntArray) -> None:
         """Tell the engine of a better solution found elsewhere."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError, ValueError):  # The child may have ended.
             _write(self._process.stdin, Incumbent(values))
             self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # The child has ended.
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the process has ended without a last word."""
         assert self._process.stdout is not None
-        return _read(self._process.stdout)
+        message: Message | None = _read(self._process.stdout)
+        return message
 
     @property
     def resident_bytes(self) -> int:
@@ -118,10 +116,8 @@ class Worker:
 
     def kill(self) -> None:
         """End the process and whatever it started, now."""
-        try:
+        with suppress(ProcessLookupError):  # It may have ended by itself.
             os.killpg(self._process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # It ended by itself.
         self._process.wait()
         self._drain.join(timeout=1)
         for stream in (self._process.stdin, self._process.stderr):
@@ -135,10 +131,8 @@ class Worker:
 
 
 def _close(stream: IO[bytes]) -> None:
-    try:
+    with suppress(BrokenPipeError):  # Unwritten input of a process that is gone.
         stream.close()
-    except BrokenPipeError:
-        pass  # Unwritten input of a process that is gone.
 
 
 def _import_path() -> list[str]:

@@ -3,13 +3,14 @@
 Tasks merge when every coefficient, group, label and current position is equal; merging them is
 exact for every term but those that policies exclude (`Policy.splits`). Nodes merge when all tasks
 demand the same amount of a single resource (unit demands) and only policies that allow it
-(`Policy.merges_nodes`) are at work: then only the number of replicas on identical nodes matters,
-and any number up to their joint capacity can be dealt out.
+(`Policy.merges_nodes`) are at work, one of which makes the capacity a hard rule: then only the
+number of replicas on identical nodes matters, and any number up to their joint capacity can be
+dealt out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +73,11 @@ def merge_tasks(
     for policy in policies:
         split |= policy.splits(columns)
     classes: dict[Hashable, list[int]] = {}
-    task, count, of_class, of_task, of_count = [], [], [], [], []
+    task: list[int] = []
+    count: list[int] = []
+    of_class: list[int] = []
+    of_task: list[int] = []
+    of_count: list[int] = []
     for t in range(columns.tasks):
         if split[t]:
             copies = int(columns.task_count[t])
@@ -152,11 +157,13 @@ def _task_keys(columns: Columns, allowed: AllowedEntries) -> list[Hashable]:
 
 
 def merge_nodes(
-    columns: Columns, allowed: AllowedEntries, policies: Iterable[Policy], merge: bool = True
+    columns: Columns, allowed: AllowedEntries, policies: Sequence[Policy], merge: bool = True
 ) -> NodeClasses:
     """Merge identical nodes where that is exact, else keep every concrete node."""
-    exact = merge and unit_demand(columns) is not None and not columns.current_task.size
-    if not exact or not all(policy.merges_nodes for policy in policies):
+    unit = unit_demand(columns)
+    capped = unit is not None and any(unit[0] in policy.caps(columns) for policy in policies)
+    exact = merge and capped and not columns.current_task.size
+    if not exact or not all(_sees_no_nodes(policy) for policy in policies):
         every = np.arange(columns.nodes, dtype=np.int64)
         return NodeClasses(every, np.ones(columns.nodes, np.int64), every)
     lines = [columns.capacity[columns.node_entry]]
@@ -173,6 +180,15 @@ def merge_nodes(
         return_counts=True,
     )
     return NodeClasses(node.astype(np.int64), count.astype(np.int64), of_node.ravel())
+
+
+def _sees_no_nodes(policy: Policy) -> bool:
+    """Whether the number of replicas on identical nodes is all that a policy needs to know.
+
+    Merged nodes count as the fewest in use, which is what is best unless a policy with less to be
+    had from fewer must reach a limit.
+    """
+    return policy.merges_nodes and (policy.at_least is None or policy.sense == "max")
 
 
 def _node_values(factored: Factored) -> list[IntArray]:

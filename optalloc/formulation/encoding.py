@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Excess, largest, smallest
+from optalloc.formulation.shapes import Excess, Shape, largest, smallest
 from optalloc.formulation.terms import Chosen, Family, Limit, Metric, Placed, Term
 from optalloc.instance.policy import Policy
 from optalloc.instance.quanta import exact
@@ -56,8 +56,8 @@ def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Enco
     y_of_choice[free] = model.add_columns(0, count, free.size)
     encoding = Encoding(problem, model, y_of_choice, pairs.block.size)
     _add_choices(encoding)
-    _add_stays(encoding)
     values = _Values(encoding)
+    _add_stays(encoding, values.arrival_sides)
     values.add_rules_and_limits()
     model.levels = [values.level(level.factors, level.sense) for level in problem.objective.levels]
     return encoding
@@ -107,20 +107,60 @@ def _tighten_gangs(encoding: Encoding) -> None:
     model.add_rows(Linear.of_columns(tight).scaled(-1).plus(room), low=0)
 
 
-def _add_stays(encoding: Encoding) -> None:
-    """No more replicas of a class stay on a node than run there, in whichever blocks they are."""
+def _add_stays(encoding: Encoding, arrivals: set[Side]) -> None:
+    """As many replicas stay on a node as run there, however many classes and rows they are of.
+
+    Without more ado a replica could arrive where it might have stayed. That is never better where
+    arrivals only cost something, unless it makes room for another row's replica to stay; else
+    whatever arrives needs the home to be filled by the rows up to its own.
+    """
     problem, model = encoding.problem, encoding.model
     pairs = problem.pairs
     stays = np.flatnonzero(pairs.stays)
-    key = problem.block_class[pairs.block[stays]] * problem.nodes + pairs.node[stays]
-    keys, owner, size = np.unique(key, return_inverse=True, return_counts=True)
-    shared = np.flatnonzero(size > 1)
-    if not shared.size:
+    if not arrivals or not stays.size:
         return
-    home_class, home_node, replicas = problem.home
-    limit = replicas[np.searchsorted(home_class * problem.nodes + home_node, keys[shared])]
-    total = Linear.of_columns(stays).summed(owner.ravel(), keys.size).take(shared)
-    model.add_rows(total, high=limit)
+    block = pairs.block[stays]
+    home = problem.block_class[block] * problem.nodes + pairs.node[stays]
+    running = problem.home[2][np.searchsorted(problem.home_key, home)]
+    contested = problem.contested[problem.block_class[block]]
+    key = problem.pool[problem.block_class[block]] * problem.nodes + pairs.node[stays]
+    key = np.where(contested, key, -1 - np.arange(stays.size))
+    _, first, owner = np.unique(key, return_index=True, return_inverse=True)
+    owner = owner.ravel()
+    shared = np.flatnonzero(contested[first])
+    total = Linear.of_columns(stays).summed(owner, first.size).take(shared)
+    model.add_rows(total, high=running[first[shared]])
+    filled = np.flatnonzero(contested | (arrivals != {"over"}))
+    filled = filled[stays[filled] + 1 < pairs.block.size]
+    twin = stays[filled] + 1
+    again = (pairs.block[twin] == block[filled]) & (pairs.node[twin] == pairs.node[stays[filled]])
+    _fill_homes(encoding, filled[again], stays, owner, running)
+
+
+def _fill_homes(
+    encoding: Encoding, filled: IntArray, stays: IntArray, owner: IntArray, running: IntArray
+) -> None:
+    """Whatever arrives at home needs its own and all earlier rows to fill it with what stays.
+
+    Parameters
+    ----------
+    filled
+        The stays (by index into `stays`) whose arrivals are the next column.
+    stays, owner, running
+        Columns of replicas that stay, the home that they share, and what runs there.
+    """
+    problem, model = encoding.problem, encoding.model
+    pairs = problem.pairs
+    arriving = Linear.of_columns(stays[filled] + 1)
+    full = Linear.of_columns(model.add_columns(0, 1, filled.size))
+    model.add_rows(full.scaled(pairs.upper[stays[filled] + 1]).plus(arriving.scaled(-1)), low=0)
+    block = pairs.block[stays]
+    rank = problem.block_row[block] * problem.classes + problem.block_class[block]
+    row, member = np.nonzero(
+        (owner[filled][:, None] == owner[None, :]) & (rank[filled][:, None] >= rank[None, :])
+    )
+    kept = Linear(np.zeros(filled.size, np.int64), row, stays[member], np.ones(row.size, np.int64))
+    model.add_rows(kept.plus(full.scaled(-running[filled])), low=0)
 
 
 def choices_of(encoding: Encoding, value: IntArray, row: IntArray, rows: int) -> Linear:
@@ -191,6 +231,16 @@ class _Values:
         self.model = encoding.model
         self.known: dict[int, Linear] = {}
         self.sides = {i: _side(uses) for i, uses in self._uses().items()}
+
+    @property
+    def arrival_sides(self) -> set[Side]:
+        """The sides on which arrivals are counted."""
+        return {
+            self.sides.get(i, "over")
+            for i, metric in self.problem.metrics.items()
+            for _, term in metric.terms
+            if any(placed.arrivals_only for placed in term.family.placed)
+        }
 
     def _uses(self) -> dict[int, set[Side]]:
         uses: dict[int, set[Side]] = {}
@@ -286,7 +336,8 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     model = encoding.model
     mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))
     inner: Side = "exact" if mixed else _flipped(side, bool(np.any(term.factor < 0)))
-    shaped = term.shape.encode(model, expand(encoding, term.family), inner)
+    y, shape, term = _counted(expand(encoding, term.family), term)
+    shaped = shape.encode(model, y, inner)
     for link in term.linked:
         room = shaped.scaled(-link.capacity)
         model.add_rows(expand(encoding, link.family).plus(room), high=0)
@@ -295,6 +346,17 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
         return values.summed(term.owner, term.owners)
     fold = largest if term.reduce == "max" else smallest
     return fold(model, values, term.owner, term.owners, side)
+
+
+def _counted(y: Linear, term: Term) -> tuple[Linear, Shape, Term]:
+    """Leave out aggregates of a sum that count for nothing."""
+    counted = np.flatnonzero(term.factor)
+    if counted.size == term.factor.size or term.reduce != "sum" or term.linked:
+        return y, term.shape, term
+    places = term.factor.size * np.arange(term.shape.arity)
+    index = (places[:, None] + counted[None, :]).ravel()
+    smaller = replace(term, factor=term.factor[counted], owner=term.owner[counted])
+    return y.take(index), term.shape.at(counted), smaller
 
 
 def _fold(model: Model, values: Linear, outer: str, side: Side) -> Linear:

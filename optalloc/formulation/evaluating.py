@@ -48,8 +48,9 @@ class Evaluator:
             values = np.maximum(over if term.limit.sense == "at_most" else -over, 0)
         if not values.size:
             return 0
-        folds = {"sum": values.sum, "max": values.max, "min": values.min}
-        return int(folds[term.outer]())
+        if term.outer == "sum":
+            return int(values.sum())
+        return int(values.max() if term.outer == "max" else values.min())
 
     def metric(self, metric: Metric) -> int:
         """Value of a policy in its quanta."""

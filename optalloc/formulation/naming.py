@@ -9,7 +9,7 @@ import numpy as np
 
 from optalloc.formulation.encoding import Encoding
 
-LONGEST = 90
+LONGEST = 85
 """Of a name; LP files take 100 characters with PuLP."""
 
 

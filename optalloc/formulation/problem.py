@@ -3,7 +3,8 @@
 Decisions are ``x[block, node]``, replicas of a block on a node, and ``y[choice]``, tasks of a
 class that run in a row. A block holds the choices of a class that look alike from every node
 (equal demands, cost and allowed nodes), so that which of them is chosen does not matter to the
-nodes: ``sum over nodes of x[b, n] = sum over choices c of b of replicas[c] * y[c]``, and
+nodes (each choice has its own where it matters which replicas stay first, see `contested`):
+``sum over nodes of x[b, n] = sum over choices c of b of replicas[c] * y[c]``, and
 ``sum over choices of a class of y = count`` (at most, for optional tasks).
 """
 
@@ -122,7 +123,9 @@ class Problem:
         self.choice_replicas = columns.row_replicas[self.choice_row]
         signature = [d.signature(self.choice_row) for d in (*columns.demand, columns.cost)]
         signature.append(self.allowed.row_kind[self.choice_row, None])
-        kinds = np.concatenate([self.choice_class[:, None], *signature], axis=1)
+        number = np.where(self.contested[self.choice_class], offset, 0)
+        keys = np.stack([self.choice_class, number], axis=1)
+        kinds = np.concatenate([keys, *signature], axis=1)
         _, first, block = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
         self.choice_block = block.ravel().astype(np.int64)
         self.block_row = self.choice_row[first]
@@ -130,6 +133,24 @@ class Problem:
         self.class_required = columns.required[tasks]
         self.fixed = self.class_required & (length == 1)
         """Classes whose only choice is made: no y is needed."""
+
+    @cached_property
+    def pool(self) -> IntArray:
+        """The first class of each class's entry: classes split from an entry share its homes."""
+        _, first, pool = np.unique(self.task_classes.task, return_index=True, return_inverse=True)
+        return np.asarray(first[pool.ravel()], np.int64)
+
+    @cached_property
+    def contested(self) -> BoolArray:
+        """Classes with a home where replicas of different rows can meet.
+
+        As many of them stay as run there now; those of earlier rows stay first.
+        """
+        columns, tasks = self.columns, self.task_classes.task
+        rows = columns.row_start[tasks + 1] - columns.row_start[tasks]
+        split = np.bincount(self.pool, minlength=self.classes)[self.pool] > 1
+        several = (self.task_classes.count > 1) & (rows > 1) | split
+        return np.asarray(several & np.isin(tasks, columns.current_task), bool)
 
     # -- what goals ask ------------------------------------------------------------------------
 
@@ -192,20 +213,26 @@ class Problem:
 
     @cached_property
     def home(self) -> tuple[IntArray, IntArray, IntArray]:
-        """Class, node and replicas of what runs now, sorted by class and node."""
+        """Class, node and replicas of what runs now, sorted by class and node.
+
+        Classes split from one entry all have its replicas, see `pool`.
+        """
         columns, classes = self.columns, self.task_classes
         order = np.argsort(columns.current_task, kind="stable")
         member, index = _join(classes.of_task, columns.current_task[order])
         index = order[index]
         node = self.node_classes.of_node[columns.current_node[index]]
         key = classes.of_class[member] * self.nodes + node
-        # A split entry deals its current replicas out evenly; single homes make that exact.
-        share = classes.of_count[member] * columns.current_replicas[index]
-        whole = columns.task_count[classes.of_task[member]]
         keys, inverse = np.unique(key, return_inverse=True)
         replicas = np.zeros(keys.size, np.int64)
-        np.add.at(replicas, inverse.ravel(), share // np.maximum(whole, 1))
+        np.add.at(replicas, inverse.ravel(), columns.current_replicas[index])
         return keys // self.nodes, keys % self.nodes, replicas
+
+    @cached_property
+    def home_key(self) -> IntArray:
+        """The homes as ``class * nodes + node``, sorted."""
+        home_class, home_node, _ = self.home
+        return home_class * self.nodes + home_node
 
     # -- decisions -----------------------------------------------------------------------------
 
@@ -236,16 +263,17 @@ class Problem:
 
     def _with_stays(self, block: IntArray, node: IntArray, upper: IntArray) -> Pairs:
         """Split the pairs at home nodes into staying and arriving replicas."""
-        home_class, home_node, home_replicas = self.home
+        keys, home_replicas = self.home_key, self.home[2]
         stays = np.zeros(block.size, bool)
-        if not home_class.size:
+        if not keys.size:
             return Pairs(block, node, stays, upper)
         key = self.block_class[block] * self.nodes + node
-        keys = home_class * self.nodes + home_node
         at = np.minimum(np.searchsorted(keys, key), keys.size - 1)
         stays = keys[at] == key
         running = np.where(stays, home_replicas[at], 0)
-        again = np.flatnonzero(stays & (upper > running))
+        again = np.flatnonzero(
+            stays & ((upper > running) | self.contested[self.block_class[block]])
+        )
         order = np.argsort(np.concatenate([np.arange(block.size), again]), kind="stable")
         rest = np.concatenate([np.where(stays, np.minimum(upper, running), upper), upper[again]])
         return Pairs(

@@ -89,7 +89,7 @@ class Excess(Shape):
     threshold: IntArray
 
     def value(self, y: IntArray) -> IntArray:
-        return np.maximum(y - self.threshold, 0)
+        return np.asarray(np.maximum(y - self.threshold, 0), np.int64)
 
     def at(self, index: IntArray) -> Shape:
         return Excess(self.threshold[index])
@@ -150,7 +150,7 @@ class Steps(Shape):
         return self.value(low), self.value(high)
 
     def milp(self, model: Model, y: Linear, side: Side) -> Linear:
-        low, high, steps = self._columns(model, y)
+        high, steps = self._columns(model, y)
         block = np.minimum(self.block, np.maximum(high, 1))
         if side != "under":
             model.add_rows(steps.scaled(block).plus(y.scaled(-1)), low=0)
@@ -165,19 +165,19 @@ class Steps(Shape):
         _, high = model.range_of(y)
         if np.any(high > self.block):
             return self.milp(model, y, side)
-        _, _, used = self._columns(model, y)
+        _, used = self._columns(model, y)
         if side != "under":
             model.add_rows(y, high=0, literal=-used.column - 1)
         if side != "over":
             model.add_rows(y, low=1, literal=used.column)
         return used
 
-    def _columns(self, model: Model, y: Linear) -> tuple[IntArray, IntArray, Linear]:
+    def _columns(self, model: Model, y: Linear) -> tuple[IntArray, Linear]:
         low, high = model.range_of(y)
         if np.any(low < 0):
             raise UnsupportedSide("steps are counted from 0: the aggregate can be negative")
         columns = model.add_columns(self.value(low), self.value(high), y.size)
-        return low, high, Linear.of_columns(columns)
+        return high, Linear.of_columns(columns)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class SparseModel:
         Bounds, and whether the column is integer.
     start, column, value, low, high, literal
         Rows: entries of row i are ``start[i]:start[i + 1]``; limits (`INFINITY`: none); the
-        literal under which the row holds (column ``c``: if 1; ``-c - 1``: if 0; `INFINITY`: always).
+        literal under which the row holds (``c``: column c is 1; ``-c - 1``: it is 0; `INFINITY`:
+        always).
     level_start, level_column, level_value, level_constant
         Objective of each level.
     max_target, max_start, max_constant, max_entry_start, max_column, max_value
@@ -193,7 +194,9 @@ def _levels(levels: list[Linear]) -> tuple[IntArray, IntArray, IntArray, IntArra
     )
 
 
-def _maxima(model: Model) -> tuple[IntArray, ...]:
+def _maxima(
+    model: Model,
+) -> tuple[IntArray, IntArray, IntArray, IntArray, IntArray, IntArray]:
     target = np.array([m.target for m in model.maxima], np.int64)
     starts = np.concatenate([[0], np.cumsum([m.of.size for m in model.maxima])]).astype(np.int64)
     constants, entry_sizes, columns, values = [], [], [], []

@@ -69,9 +69,10 @@ def _deal_choices(problem: Problem, y: IntArray) -> tuple[IntArray, IntArray]:
         low[index], member_end[member] - classes.of_count[member]
     )
     choice = used[index]
-    number = problem.choice_row[choice] - problem.columns.row_start[
-        classes.task[problem.choice_class[choice]]
-    ]
+    number = (
+        problem.choice_row[choice]
+        - problem.columns.row_start[classes.task[problem.choice_class[choice]]]
+    )
     row = problem.columns.row_start[classes.of_task[member]] + number
     by_block = np.argsort(problem.choice_block[choice], kind="stable")
     return row[by_block], taken[by_block]
@@ -95,7 +96,7 @@ def _concrete(problem: Problem, node: IntArray) -> IntArray:
 
 
 def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
-    """Find the values of x and y (others 0) of a placement; None if it uses what no column allows."""
+    """Find x and y (others 0) of a placement; None if it uses what no column allows."""
     problem = encoding.problem
     columns = problem.columns
     values = np.zeros(encoding.model.columns, np.int64)
@@ -123,16 +124,33 @@ def _place(
     key, inverse = np.unique(block * problem.nodes + node, return_inverse=True)
     total = np.zeros(key.size, np.int64)
     np.add.at(total, inverse.ravel(), placement.replicas)
+    most = _staying(problem, key, total)
     pair_key = pairs.block * problem.nodes + pairs.node
     at = np.searchsorted(pair_key, key)
     if key.size and (at.max() >= pair_key.size or np.any(pair_key[at] != key)):
         return None
-    here = np.minimum(total, pairs.upper[at])
+    here = np.minimum(total, np.where(pairs.stays[at], most, pairs.upper[at]))
     values[at] = here
     rest = total - here
     more = np.flatnonzero(rest)
-    again = at[more] + 1
+    again = np.asarray(at[more] + 1, np.int64)
     if more.size and (again.max() >= pair_key.size or np.any(pair_key[again] != key[more])):
         return None
     values[again] = rest[more]
     return values if np.all(values[again] <= pairs.upper[again]) else None
+
+
+def _staying(problem: Problem, key: IntArray, total: IntArray) -> IntArray:
+    """How many replicas may stay, given ``block * nodes + node`` and all replicas placed there."""
+    none = np.zeros(key.size, np.int64)
+    if not problem.home_key.size:
+        return none
+    home = problem.block_class[key // problem.nodes] * problem.nodes + key % problem.nodes
+    order = np.argsort(home, kind="stable")
+    upto = np.cumsum(total[order])
+    upto -= (upto - total[order])[np.searchsorted(home[order], home[order])]
+    before = none.copy()
+    before[order] = upto - total[order]
+    at = np.minimum(np.searchsorted(problem.home_key, home), problem.home_key.size - 1)
+    running = np.where(problem.home_key[at] == home, problem.home[2][at], 0)
+    return np.asarray(np.maximum(running - before, 0), np.int64)

@@ -284,7 +284,8 @@ class Columns:
             table = self.instance.tables[quantity] if isinstance(quantity, str) else quantity
             assert isinstance(table, Lookup)
             default = 0 if table.default is None else table.default
-            lines.append([table.values.get(value, default) for value in (*attribute.values, None)])
+            listed = [table.values.get(value, default) for value in attribute.values]
+            lines.append([*listed, default])
             index[members] = line
         integers = quanta.upward if up else quanta.nearest
         column = attribute.index[self.node_entry]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from optalloc.instance import validation
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Document, Energy, Instance
 from optalloc.instance.schema import document_type
-from optalloc.instance.schema_json import json_schema as json_schema
+from optalloc.instance.schema_json import json_schema
 from optalloc.instance.schema_walk import Repeating
+
+__all__ = ["dump_instance", "dumps_instance", "json_schema", "load_instance", "loads_instance"]
 
 REPEATS_SOUGHT = 4 * 2**20
 """Repeated keys in an object are looked for in texts of up to so many bytes (it takes as long as
@@ -123,10 +126,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     unique = dict(pairs)
     if len(unique) == len(pairs):
         return unique
-    seen: set[str] = set()
-    again = [key for key, _ in pairs if key in seen or seen.add(key)]
+    times = Counter(key for key, _ in pairs)
     repeating = Repeating(unique)
-    repeating.repeated = tuple(dict.fromkeys(again))
+    repeating.repeated = tuple(key for key, number in times.items() if number > 1)
     return repeating
 
 

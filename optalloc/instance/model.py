@@ -28,7 +28,7 @@ class Stated(
     """Base of everything stated in an instance file."""
 
 
-class Resource(Stated):
+class Resource(Stated, frozen=True):
     """A resource: nodes have capacities of it and tasks demand it.
 
     Parameters
@@ -47,7 +47,7 @@ class Resource(Stated):
     transient: bool = False
 
 
-class Lookup(Stated):
+class Lookup(Stated, frozen=True):
     """A number that depends on the node through one of the node's attributes.
 
     Parameters
@@ -70,7 +70,7 @@ Quantity = Number | str | tuple[Number, ...] | Lookup
 """A number; the name of a shared table; one number per node entry; or an inline table."""
 
 
-class Node(Stated):
+class Node(Stated, frozen=True):
     """A node, or ``count`` identical nodes.
 
     Parameters
@@ -113,7 +113,7 @@ class Node(Stated):
     count: int = 1
 
 
-class Configuration(Stated):
+class Configuration(Stated, frozen=True):
     """A way in which a task can run: a row of its configuration table.
 
     Parameters
@@ -141,7 +141,7 @@ class Configuration(Stated):
     demand: dict[str, Number] = {}
 
 
-class Task(Stated):
+class Task(Stated, frozen=True):
     """A task (or ``count`` identical ones) that runs on one node, or a gang of replicas.
 
     Parameters
@@ -195,7 +195,7 @@ class Task(Stated):
     count: int = 1
 
 
-class Group(Stated):
+class Group(Stated, frozen=True):
     """A set of tasks that share rules: a service, a tenant, the stages of a job.
 
     Parameters
@@ -210,7 +210,7 @@ class Group(Stated):
     kind: str = "group"
 
 
-class Energy(Stated):
+class Energy(Stated, frozen=True):
     """Data for the energy and cost goals.
 
     Parameters
@@ -232,7 +232,7 @@ class Energy(Stated):
     share: str = ""
 
 
-class Document(Stated):
+class Document(Stated, frozen=True):
     """The fields of an instance, as a file states them.
 
     Parameters
@@ -277,7 +277,7 @@ class Document(Stated):
     objective: str = ""
 
 
-class Instance(Document, dict=True):
+class Instance(Document, frozen=True, dict=True):
     """A complete, validated statement of what may run where and what is wanted.
 
     Raises

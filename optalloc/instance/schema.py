@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Union
+from typing import Any, Union, cast
 
 import msgspec
 
@@ -15,13 +15,14 @@ def document_type() -> type[Document]:
     """The struct that an instance file decodes to: `policies` holds any registered policy."""
     from optalloc.formulation.registry import policy_classes
 
-    policy = Union[tuple(policy_classes().values())]  # noqa: UP007
-    return msgspec.defstruct(
+    kinds: Any = Union[tuple(policy_classes().values())]  # noqa: UP007
+    struct = msgspec.defstruct(
         "Instance",
-        [("policies", tuple[policy, ...], ())],  # type: ignore[valid-type]
+        [("policies", tuple[kinds, ...], ())],
         bases=(Document,),
         frozen=True,
         kw_only=True,
         forbid_unknown_fields=True,
         omit_defaults=True,
     )
+    return cast(type[Document], struct)

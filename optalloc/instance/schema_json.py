@@ -36,7 +36,8 @@ def json_schema() -> dict[str, Any]:
     )
     document = definitions.pop(document_type().__name__)
     _describe(document, Document)
-    for cls in (*STATED, *policy_classes().values()):
+    classes: list[type[msgspec.Struct]] = [*STATED, *policy_classes().values()]
+    for cls in classes:
         # Where two classes share a name, definitions are called by the full one.
         full = f"{cls.__module__}.{cls.__qualname__}"
         _describe(definitions.get(cls.__name__) or definitions[full], cls)

@@ -53,8 +53,8 @@ def plain(value: Any) -> Any:
 
     Raises
     ------
-    NotImplementedError
-        For anything else: `msgspec` reports it as not supported.
+    TypeError
+        For anything else.
     """
     if isinstance(value, generic):
         return value.item()
@@ -62,7 +62,7 @@ def plain(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, Mapping):
         return dict(value)
-    raise NotImplementedError
+    raise TypeError(f"expected plain values, got {type(value).__name__}")
 
 
 class Walk:
@@ -218,7 +218,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, str | int | float):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
-    return f"a {type(value).__name__}"
+    return f"a value of type {type(value).__name__}"
 
 
 def _neutral(kind: inspect.Type) -> Any:

@@ -117,7 +117,7 @@ def _others(document: Document, walk: Walk) -> Iterator[Fault]:
             yield path, message
 
 
-class _Unchecked(Instance, dict=True):
+class _Unchecked(Instance, frozen=True, dict=True):
     """An instance with problems, for the checks alone."""
 
     def __post_init__(self) -> None:

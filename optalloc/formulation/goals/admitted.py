@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
 
 
-class Admitted(Policy):
+class Admitted(Policy, frozen=True, kw_only=True):
     """Sum of the weights of the placed tasks."""
 
     sense: ClassVar[Sense] = "max"

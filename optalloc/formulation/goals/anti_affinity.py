@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class AntiAffinity(Policy):
+class AntiAffinity(Policy, frozen=True, kw_only=True):
     """At most `limit` replicas of a group in any one domain of a scope (a rule).
 
     ``count[g, d] = number of replicas of tasks of g on nodes of d <= limit`` for every group and

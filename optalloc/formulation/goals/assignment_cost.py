@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
 
 
-class AssignmentCost(Policy):
+class AssignmentCost(Policy, frozen=True, kw_only=True):
     """Sum over placed replicas of the task's ``cost`` on that node."""
 
     merges_nodes: ClassVar[bool] = True

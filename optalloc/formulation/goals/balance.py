@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Balance(Policy):
+class Balance(Policy, frozen=True, kw_only=True):
     """What is free of one resource should be matched by what is free of another.
 
     ``sum over nodes of max(0, ratio * free[n, resource] - free[n, against])`` with
@@ -43,7 +43,7 @@ class Balance(Policy):
     summary: ClassVar[str] = "free resource without its counterpart"
 
     def coefficients(self, columns: Columns) -> tuple[int, int]:
-        """Integers (a, b): the value is the sum of ``max(0, a * free[resource] - b * free[against])``."""
+        """Integers a, b of the sum of ``max(0, a * free[resource] - b * free[against])``."""
         q = self.quantum(columns)
         index, quantum = columns.resource_index, columns.quantum_of_resource
         a = quanta.exact(self.ratio) * quantum[index[self.resource]] / q

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Capacity(Policy):
+class Capacity(Policy, frozen=True, kw_only=True):
     """Load of every node within its capacity (a rule; holds for every resource unstated).
 
     ``load[n, r] = sum over placed replicas of demand[r] <= capacity[n, r]``. The value is the sum
@@ -49,7 +49,7 @@ class Capacity(Policy):
             yield from unknown_resource(instance, f".resources[{i}]", name)
 
 
-class TransientCapacity(Policy):
+class TransientCapacity(Policy, frozen=True, kw_only=True):
     """Capacity while tasks move: a moved task still occupies its current node.
 
     ``sum of demand over current replicas + sum of demand over replicas that arrive <=

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Dependency(Policy):
+class Dependency(Policy, frozen=True, kw_only=True):
     """Every domain that hosts one group also hosts the group on which it depends (a rule).
 
     For every pair (a, b) and domain d of the scope: ``count[a, d] >= 1`` implies

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optalloc.instance.columns import Columns, Draw
 
 
-class Power(Policy):
+class Power(Policy, frozen=True, kw_only=True):
     """Watts: idle watts of the nodes in use + active watts of the chosen configurations.
 
     A replica of a task without a table draws ``(full - idle) * demand / capacity`` of the resource
@@ -36,7 +36,7 @@ class Power(Policy):
         return self.draw(columns).quantum
 
 
-class Energy(Policy):
+class Energy(Policy, frozen=True, kw_only=True):
     """Joules: power times ``energy.horizon_s``; rows of a task with ``work`` draw work / rate."""
 
     merges_nodes: ClassVar[bool] = True
@@ -53,7 +53,7 @@ class Energy(Policy):
         return self.draw(columns).quantum
 
 
-class Cost(Policy):
+class Cost(Policy, frozen=True, kw_only=True):
     """Money: node price over the horizon + energy in kWh * ``price_kwh`` * ``pue``."""
 
     merges_nodes: ClassVar[bool] = True
@@ -68,11 +68,24 @@ class Cost(Policy):
 
 
 @formulates(Power)
-@formulates(Energy)
-@formulates(Cost)
-def build_draw(policy: Power | Energy | Cost, problem: Problem) -> Metric:
+def build_power(policy: Power, problem: Problem) -> Metric:
     """Steps of the nodes in use, and linear functions of x and y."""
-    draw = policy.draw(problem.columns)
+    return _metric(policy.draw(problem.columns), problem)
+
+
+@formulates(Energy)
+def build_energy(policy: Energy, problem: Problem) -> Metric:
+    """Steps of the nodes in use, and linear functions of x and y."""
+    return _metric(policy.draw(problem.columns), problem)
+
+
+@formulates(Cost)
+def build_cost(policy: Cost, problem: Problem) -> Metric:
+    """Steps of the nodes in use, and linear functions of x and y."""
+    return _metric(policy.draw(problem.columns), problem)
+
+
+def _metric(draw: Draw, problem: Problem) -> Metric:
     running = single(
         placed=(Placed(draw.share, problem.everywhere(), 1),), chosen=(Chosen(draw.row),)
     )

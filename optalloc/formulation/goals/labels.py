@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Labels(Policy):
+class Labels(Policy, frozen=True, kw_only=True):
     """Tasks only on nodes that their ``allow``, ``forbid`` and device type permit (a rule).
 
     A node matches ``allow[label]`` if its value is one of those listed (a node without the label

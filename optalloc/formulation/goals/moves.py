@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Moves(Policy):
+class Moves(Policy, frozen=True, kw_only=True):
     """Number of replicas moved; a move budget with ``at_most``.
 
     A replica of a task with a current placement counts as moved when it runs on a node in excess
@@ -35,7 +35,7 @@ class Moves(Policy):
     summary: ClassVar[str] = "replicas moved"
 
 
-class TaskMoveCost(Policy):
+class TaskMoveCost(Policy, frozen=True, kw_only=True):
     """Sum over moved replicas (see `Moves`) of the task's ``move_cost``."""
 
     summary: ClassVar[str] = "cost of moving tasks"
@@ -44,7 +44,7 @@ class TaskMoveCost(Policy):
         return columns.move_quantum
 
 
-class GroupMoveCost(Policy):
+class GroupMoveCost(Policy, frozen=True, kw_only=True):
     """Largest number of replicas moved (see `Moves`) in any one group.
 
     Parameters
@@ -62,7 +62,7 @@ class GroupMoveCost(Policy):
         yield from unknown_groups(instance, self.groups, self.kind)
 
 
-class PairMoveCost(Policy):
+class PairMoveCost(Policy, frozen=True, kw_only=True):
     """Sum over moved replicas (see `Moves`) of ``costs[from][to]``.
 
     Where a task runs on several nodes now, a replica is taken from the one that is cheapest.

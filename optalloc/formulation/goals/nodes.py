@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
 
 
-class Nodes(Policy):
+class Nodes(Policy, frozen=True, kw_only=True):
     """Number of nodes that host at least one replica."""
 
     merges_nodes: ClassVar[bool] = True

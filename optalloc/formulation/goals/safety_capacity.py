@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class SafetyCapacity(Policy):
+class SafetyCapacity(Policy, frozen=True, kw_only=True):
     """Load above the nodes' safety threshold of one resource.
 
     ``sum over nodes of max(0, load[n, r] - safety[n, r])`` in units of the resource. (Load cost of

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optalloc.instance.model import Instance
 
 
-class Spread(Policy, kw_only=True):
+class Spread(Policy, frozen=True, kw_only=True):
     """A group runs in at least so many domains of a scope (a rule).
 
     ``sum over domains d of [count[g, d] >= 1] >= domains``; nodes in no domain of the scope do not
@@ -47,7 +47,7 @@ class Spread(Policy, kw_only=True):
     summary: ClassVar[str] = "domains missing in the spread of groups"
 
     def wanted(self, columns: Columns) -> dict[int, int]:
-        """How many domains each selected group needs, by group index; those that need none left out."""
+        """How many domains each selected group needs, by index; groups that need some."""
         chosen = selected_groups(columns.instance, self.groups, self.kind)
         if isinstance(self.domains, int):
             needs = dict.fromkeys(chosen, self.domains)

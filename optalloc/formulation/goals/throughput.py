@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
 
 
-class Throughput(Policy):
+class Throughput(Policy, frozen=True, kw_only=True):
     """Weighted throughput: ``sum over placed tasks of weight * throughput / reference``.
 
     `reference` is the task's own, or the throughput of its best row; a task left out, or without
@@ -54,7 +54,7 @@ class Throughput(Policy):
         return self.rates(columns)[1]
 
 
-class MaxMin(Policy):
+class MaxMin(Policy, frozen=True, kw_only=True):
     """The smallest ``throughput / (weight * reference)`` over all tasks with a weight above 0.
 
     A task left out counts 0; tasks without a table are not counted. As an objective level it is

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from optalloc.instance.checks import bounds, names
 from optalloc.instance.checks.view import View
@@ -38,14 +38,18 @@ def _numbers(nodes: tuple[Node, ...]) -> Iterator[Fault]:
         ("price_h", bounds.NOT_NEGATIVE),
     ):
         values = [getattr(n, field) for n in nodes]
-        yield from bounds.column(values, lambda i, f=field: f"nodes[{i}].{f}", bound)
+        yield from bounds.column(values, _of(field), bound)
     for field in ("capacity", "safety"):
         maps = [getattr(n, field) for n in nodes]
-        yield from bounds.maps(maps, lambda i, f=field: f"nodes[{i}].{f}", bounds.NOT_NEGATIVE)
+        yield from bounds.maps(maps, _of(field), bounds.NOT_NEGATIVE)
     for i, node in enumerate(nodes):
         if 0 < node.full_w < node.idle_w:
             expected = f"expected at least idle_w ({node.idle_w})"
             yield f"nodes[{i}].full_w", f"{expected}, got {node.full_w}"
+
+
+def _of(field: str) -> Callable[[int], str]:
+    return lambda i: f"nodes[{i}].{field}"
 
 
 def _attributes(nodes: tuple[Node, ...]) -> Iterator[Fault]:

@@ -22,7 +22,7 @@ def fits(path: str, table: Lookup, view: View) -> Iterator[Fault]:
                 f"{path}.values.{value}",
                 f"expected a number (some node's {table.by} is {value!r}) or a default",
             )
-        if table.by in view.partial:
+        if table.by in view.incomplete:
             yield f"{path}.default", f"expected a number: some node has no {table.by}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from optalloc.instance.checks import bounds, names, tables
 from optalloc.instance.checks.view import View
@@ -22,11 +22,10 @@ NUMBERS = (
 def check(view: View) -> Iterator[Fault]:
     """List what is wrong with the tasks themselves."""
     tasks = view.instance.tasks
-    yield from names.unique("tasks", [t.name for t in tasks], [t.count for t in tasks])
+    yield from names.unique("tasks", view.of_tasks("name"), view.of_tasks("count"))
     for field, bound in NUMBERS:
-        values = [getattr(t, field) for t in tasks]
-        yield from bounds.column(values, lambda i, f=field: f"tasks[{i}].{f}", bound)
-    if view.has_tables or not bounds.NOT_NEGATIVE.admits_all(view.quantities):
+        yield from bounds.column(view.of_tasks(field), _of(field), bound)
+    if view.has_tables or not bounds.NOT_NEGATIVE.admits_all(view.plain):
         for i, task in enumerate(tasks):
             for name, quantity in task.demand.items():
                 yield from _quantity(f"tasks[{i}].demand.{name}", quantity)
@@ -38,6 +37,10 @@ def check(view: View) -> Iterator[Fault]:
             yield f"tasks[{i}].replicas", f"{expected}, got {replicas}"
         if not isinstance(rows, str):
             yield from tables.configurations(f"tasks[{i}].configurations", rows)
+
+
+def _of(field: str) -> Callable[[int], str]:
+    return lambda i: f"tasks[{i}].{field}"
 
 
 def _quantity(path: str, quantity: Quantity) -> Iterator[Fault]:
@@ -53,7 +56,7 @@ def _quantity(path: str, quantity: Quantity) -> Iterator[Fault]:
 def resources(view: View) -> Iterator[Fault]:
     """List resources that tasks demand and the instance does not have."""
     tasks, known = view.instance.tasks, view.resources
-    unknown = set().union(*[t.demand for t in tasks]) - known
+    unknown = set().union(*view.of_tasks("demand")) - known
     for i, task in enumerate(tasks if unknown else ()):
         for name in task.demand:
             if name in unknown:
@@ -105,11 +108,8 @@ def current(view: View) -> Iterator[Fault]:
     nodes, tasks = view.instance.nodes, view.instance.tasks
     single = {node.name for node in nodes if node.count == 1}
     several = names.Expanded([n.name for n in nodes], [n.count for n in nodes])
-    free: set[str | None] = {None, *single}
-    doubtful = [
-        i for i, task in enumerate(tasks) if type(task.current) is tuple or task.current not in free
-    ]
-    for i in doubtful:
+    doubtful = {task.current for task in tasks} - single - {None}
+    for i in [i for i, task in enumerate(tasks) if task.current in doubtful] if doubtful else ():
         stated = tasks[i].current or ()
         for k, name in enumerate((stated,) if isinstance(stated, str) else stated):
             if name not in single and not several.has(name):

@@ -23,12 +23,12 @@ Stated = tuple[str, Number]
 def check(view: View) -> Iterator[Fault]:
     """List numbers and totals of more than 2**62 quanta."""
     instance, tasks = view.instance, view.instance.tasks
-    copies = [t.count for t in tasks]
+    copies = view.of_tasks("count")
     replicas = [
         t.count * (_replicas(instance, t) if t.configurations else t.replicas) for t in tasks
     ]
-    yield from _column("weight", [t.weight for t in tasks], copies)
-    yield from _column("move_cost", [t.move_cost for t in tasks], replicas)
+    yield from _column("weight", view.of_tasks("weight"), copies)
+    yield from _column("move_cost", view.of_tasks("move_cost"), replicas)
     nodes = sum(node.count for node in instance.nodes)
     if _surely_small(_numbers(view), max(sum(replicas), nodes)):
         return
@@ -69,7 +69,7 @@ def _numbers(view: View) -> list[Number]:
             if not isinstance(quantity, str):
                 numbers += [value for _, value in _entries("", quantity)]
     else:
-        numbers += view.quantities
+        numbers += view.plain
     for table in instance.tables.values():
         numbers += [value for _, value in _entries("", table)]
     for node in instance.nodes:
@@ -110,9 +110,9 @@ def _large(
 ) -> Iterator[Fault]:
     """List numbers of too many quanta."""
     limit = float(quanta.LARGEST * quantum)
-    for i in np.flatnonzero(_array(values) > limit):
+    for i in np.flatnonzero(_array(values) > limit).tolist():
         yield (
-            path(int(i)),
+            path(i),
             f"expected at most {limit:.4g} (2**62 quanta of {float(quantum):g}), got {values[i]}",
         )
 

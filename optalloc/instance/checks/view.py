@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
+from operator import attrgetter
+from typing import Any, cast
 
 from optalloc.instance.columns import resource_names
 from optalloc.instance.model import DEVICE, NODE, Instance, Lookup, Quantity
+from optalloc.instance.policy import Number
 from optalloc.instance.references import attributes
 
 Path = Callable[[], str]
@@ -20,6 +23,10 @@ class View:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
 
+    def of_tasks(self, field: str) -> list[Any]:
+        """A field of every task."""
+        return list(map(attrgetter(field), self.instance.tasks))
+
     @cached_property
     def resources(self) -> frozenset[str]:
         """Names of the resources."""
@@ -28,13 +35,20 @@ class View:
     @cached_property
     def quantities(self) -> list[Quantity]:
         """Every quantity of the tasks."""
-        tasks = self.instance.tasks
-        return [q for t in tasks for q in t.demand.values()] + [t.cost for t in tasks]
+        demands = [q for demand in self.of_tasks("demand") for q in demand.values()]
+        return demands + self.of_tasks("cost")
 
     @cached_property
     def has_tables(self) -> bool:
         """Whether some quantity is not a plain number."""
         return not set(map(type, self.quantities)) <= {int, float}
+
+    @cached_property
+    def plain(self) -> list[Number]:
+        """The quantities that are plain numbers."""
+        if not self.has_tables:
+            return cast(list[Number], self.quantities)
+        return [q for q in self.quantities if isinstance(q, int | float)]
 
     @cached_property
     def tabled(self) -> list[tuple[Path, Quantity]]:
@@ -43,15 +57,18 @@ class View:
         for i, task in enumerate(self.instance.tasks if self.has_tables else ()):
             for name, quantity in task.demand.items():
                 if isinstance(quantity, TABLED):
-                    found.append((lambda i=i, n=name: f"tasks[{i}].demand.{n}", quantity))
+                    found.append((partial("tasks[{}].demand.{}".format, i, name), quantity))
             if isinstance(task.cost, TABLED):
-                found.append((lambda i=i: f"tasks[{i}].cost", task.cost))
+                found.append((partial("tasks[{}].cost".format, i), task.cost))
         return found
 
     @cached_property
     def with_rows(self) -> list[int]:
         """Tasks with configurations (an empty name is one that no table has)."""
-        return [i for i, task in enumerate(self.instance.tasks) if task.configurations != ()]
+        stated = self.of_tasks("configurations")
+        if stated.count(()) == len(stated):
+            return []
+        return [i for i, rows in enumerate(stated) if rows != ()]
 
     @cached_property
     def attributes(self) -> dict[str, set[str]]:
@@ -59,7 +76,7 @@ class View:
         return attributes(self.instance)
 
     @cached_property
-    def partial(self) -> set[str]:
+    def incomplete(self) -> set[str]:
         """Attributes that some node lacks."""
         lacking = set()
         for name in self.attributes.keys() - {NODE, DEVICE}:

@@ -1,0 +1,163 @@
+"""Machine reassignment: the open instances of the ROADEF/EURO challenge 2012.
+
+Answers are judged in the challenge's own file format, by the checker of the tests.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Sequence
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.contract import ROOT, Benchmark, Case, Context, Figure, Row, at_most
+from benchmarks.judged import Judge, Question, ask, brute_force, soundness
+
+DATA = "roadef"
+LIMIT_S = 60.0
+LONGER_S = {"a1_2": 120.0}
+TARGETS = {"a1_2": 1.0, "a1_3": 0.1, "a1_5": 0.1}
+"""Percent above the best known."""
+PROVEN = "a1_1"
+INSTANCES = 15
+MACHINES, PROCESSES = 3, 6
+"""Of the instance made for a smoke run."""
+
+
+@cache
+def _checker() -> Any:
+    """Import the checker of the tests, which are no package."""
+    path = ROOT / "tests" / "roadef_checker.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def judge_of(model: str, start: str) -> Judge:
+    """Judge solution files by the challenge's rules."""
+    challenge = _checker().Challenge(model, start)
+
+    def judge(solution: str) -> tuple[list[str], int]:
+        verdict = challenge.judge(solution)
+        return list(verdict.violations), int(verdict.total)
+
+    return judge
+
+
+def _questions(context: Context) -> list[Question]:
+    if context.smoke:
+        return [_made(context.folder, context.seeds[0])]
+    folder = context.data(DATA)
+    with (folder / "best_known.csv").open(encoding="utf-8", newline="") as file:
+        known = {row["instance"]: float(row["best_known"]) for row in csv.DictReader(file)}
+    return [
+        _question(folder, name, best, seed) for name, best in known.items() for seed in context.seeds
+    ]
+
+
+def _question(folder: Path, name: str, best: float | None, seed: int) -> Question:
+    files = tuple(folder / f"{kind}_{name}.txt" for kind in ("model", "assignment"))
+
+    def judge(solution: str) -> tuple[list[str], int]:
+        model, start = (path.read_text(encoding="ascii") for path in files)
+        return judge_of(model, start)(solution)
+
+    return Question(name, DATA, files, LONGER_S.get(name, LIMIT_S), seed, best, judge)
+
+
+def made(seed: int) -> tuple[str, str]:
+    """Make a small model with every rule and cost, and a feasible start."""
+    draw = np.random.Generator(np.random.PCG64(seed))
+    start = [process % MACHINES for process in range(PROCESSES)]
+    numbers = [2, 1, 10, 0, 5, MACHINES]
+    for machine in range(MACHINES):
+        distance = draw.integers(1, 5, MACHINES)
+        distance[machine] = 0
+        numbers += [machine % 2, machine, 40, 40, *draw.integers(10, 20, 2), *distance]
+    # Two processes a service, one machine apart: the last one depends on the first.
+    services = PROCESSES // 2
+    for service in range(services):
+        numbers += [2, 1, 0] if service == services - 1 else [1, 0]
+    numbers = [*numbers[: -_size(services)], services, *numbers[-_size(services) :]]
+    numbers.append(PROCESSES)
+    for process in range(PROCESSES):
+        numbers += [process // 2, *draw.integers(4, 12, 2), draw.integers(1, 10)]
+    numbers += [1, 0, 1, 2, 3, 1, 10, 5]
+    return " ".join(map(str, numbers)), " ".join(map(str, start))
+
+
+def _made(folder: Path, seed: int) -> Question:
+    texts = made(1)
+    for kind, text in zip(("model", "assignment"), texts, strict=True):
+        (folder / f"{kind}_{PROVEN}.txt").write_text(text, encoding="ascii")
+    best = brute_force(judge_of(*texts), MACHINES, PROCESSES)
+    return _question(folder, PROVEN, float(best), seed)
+
+
+def _cases(context: Context) -> list[Case]:
+    return [Case(q.key, partial(ask, context, q)) for q in _questions(context)]
+
+
+def _figures(rows: Sequence[Row]) -> list[Figure]:
+    by_name: dict[str, list[Row]] = {}
+    for row in rows:
+        by_name.setdefault(row["name"], []).append(row)
+    figures = [_proven(by_name[PROVEN])] if PROVEN in by_name else []
+    for name in sorted(by_name.keys() & TARGETS.keys()):
+        figures.append(_gap(name, by_name[name]))
+    rest = [r for r in rows if r["name"] not in TARGETS and r["name"] != PROVEN]
+    if rest:
+        figures.append(_rest(rest))
+    return figures + soundness(rows, "ROADEF")
+
+
+def _proven(rows: Sequence[Row]) -> Figure:
+    wall = max(row["wall_s"] for row in rows)
+    late = [row for row in rows if row["status"] != "optimal"]
+    return Figure(
+        f"ROADEF {PROVEN}, not proven optimal within {LIMIT_S:g} s", len(late), "", at_most(0),
+        detail=f"{wall:.1f} s",
+    )  # fmt: skip
+
+
+def _gap(name: str, rows: Sequence[Row]) -> Figure:
+    gaps = [100 * row["gap"] for row in rows if row["gap"] is not None]
+    return Figure(
+        f"ROADEF {name}, {LONGER_S.get(name, LIMIT_S):g} s: above the best known",
+        max(gaps, default=None) if len(gaps) == len(rows) else float("inf"), "%",
+        at_most(TARGETS[name]), detail=_bounds(rows),
+    )  # fmt: skip
+
+
+def _bounds(rows: Sequence[Row]) -> str:
+    values = [row for row in rows if row["value"] and row["bound"] is not None]
+    if not values:
+        return "no bound"
+    worst = max((row["value"] - row["bound"]) / abs(row["value"]) for row in values)
+    return f"proven within {100 * worst:.3g} %"
+
+
+def _rest(rows: Sequence[Row]) -> Figure:
+    gaps = {row["name"]: 100 * row["gap"] for row in rows if row["gap"] is not None}
+    ordered = sorted(gaps.values())
+    middle = ordered[len(ordered) // 2] if ordered else None
+    detail = ", ".join(f"{name} {gap:.3g}" for name, gap in sorted(gaps.items()))
+    return Figure(
+        f"ROADEF others, {LIMIT_S:g} s: median above the best known", middle, "%", None,
+        (len(gaps), INSTANCES - len(TARGETS) - 1), detail,
+    )  # fmt: skip
+
+
+BENCHMARK = Benchmark(
+    summary="machine reassignment, 15 public instances: gaps to the best known, judged apart",
+    minutes=17,
+    cases=_cases,
+    figures=_figures,
+)

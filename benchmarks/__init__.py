@@ -1,1 +1,1 @@
-"""What the README states as measured, and the program that measures it: ``python -m benchmarks``."""
+"""What the README states as measured, and ``python -m benchmarks``, which measures it."""

@@ -52,8 +52,8 @@ class Context:
         if not stated or not folder.is_dir():
             state = f"is {stated!r}" if stated else "is not set"
             raise NoData(
-                f"{DATA} must name the folder with the public data ({name}/ in it), and it {state}; "
-                "--smoke needs no data"
+                f"{DATA} must name the folder with the public data, {name}/ among them, "
+                f"and it {state}; --smoke needs no data"
             )
         return folder
 
@@ -95,7 +95,7 @@ class Figure:
     name
         What is measured, in words.
     measured
-        The number; None if nothing was measured.
+        The number; None if there is none.
     unit
         ``s``, ``ms``, ``MB``, ``%``, ``x``, or empty for a count.
     target
@@ -119,11 +119,14 @@ class Figure:
     @property
     def met(self) -> Met:
         """Whether the target is reached; ``part`` while measurements that it takes are missing."""
-        if self.target is None or self.measured is None:
+        if self.target is None:
             return "-"
+        complete = self.cases[0] >= self.cases[1]
+        if self.measured is None:
+            return "no" if complete else "part"
         if not self.target.met(self.measured):
             return "no"
-        return "yes" if self.cases[0] >= self.cases[1] else "part"
+        return "yes" if complete else "part"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from benchmarks.contract import THREADS, Context, Figure, Row, at_most
 from optalloc.batch.compare import Best, compare_rows
 from optalloc.batch.jobs import SOLUTION, make_jobs
 from optalloc.batch.runner import Settings, run_batch
+from optalloc.cli.words import counted
 from optalloc.formats import formats
 from optalloc.instance.files import dump_instance
 from optalloc.solution import read_solution
@@ -100,11 +101,11 @@ def soundness(rows: Sequence[Row], suite: str) -> list[Figure]:
     return [
         Figure(
             f"{suite}: answers refused by an independent checker", len(refused), "", at_most(0),
-            detail=", ".join(refused) or f"{answered} answers", sound=True,
+            detail=", ".join(refused) or counted(answered, "answer"), sound=True,
         ),
         Figure(
             f"{suite}: bounds above the best-known value", len(contradicted), "", at_most(0),
-            detail=", ".join(contradicted) or f"{len(rows)} instances", sound=True,
+            detail=", ".join(contradicted) or counted(len(rows), "solve"), sound=True,
         ),
     ]  # fmt: skip
 

@@ -9,7 +9,12 @@ from optalloc.engines import engine as find_engine
 from optalloc.engines.auto import Request, Run, first_placements
 from optalloc.engines.ledger import Ledger, Listener, Progress
 from optalloc.engines.protocol import Clock
-from optalloc.explaining import explain_infeasible, explain_left_out, relax
+from optalloc.explaining import (
+    explain_infeasible,
+    explain_left_out,
+    obvious_conflicts,
+    relax,
+)
 from optalloc.formulation.problem import Problem
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance
@@ -82,7 +87,6 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     started = time.monotonic()
     _check(engine, time_limit, threads)
     clock = Clock(float("inf") if time_limit is None else time_limit, started)
-    stated = instance
     if partial:
         instance, objective = relax(instance, objective)
     ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
@@ -91,6 +95,10 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         engine, threads or os.cpu_count() or 1, seed, deterministic, log, memory_limit
     )
     run = Run(problem, ledger, clock, request)
+    reasons = obvious_conflicts(problem)
+    if reasons:
+        run.infeasible, run.stopped_by = True, "proof"
+        return _result(instance, run, reasons, started)
     try:
         for name, placement in first_placements(problem, warm_start):
             ledger.offer(placement, name, known_good=False)
@@ -99,7 +107,11 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         if ledger.placement is None:
             raise
         run.stopped_by = "interrupted"
-    return _result(stated if not partial else instance, run, partial, started)
+    if run.infeasible:
+        reasons = explain_infeasible(problem, clock)
+    elif partial and ledger.placement is not None:
+        reasons = explain_left_out(problem, ledger.placement, clock)
+    return _result(instance, run, reasons, started)
 
 
 def _check(engine: str, time_limit: float | None, threads: int | None) -> None:
@@ -111,15 +123,10 @@ def _check(engine: str, time_limit: float | None, threads: int | None) -> None:
         raise OptallocError(f"threads: expected at least 1, got {threads}")
 
 
-def _result(instance: Instance, run: Run, partial: bool, started: float) -> Result:
+def _result(instance: Instance, run: Run, reasons: tuple[Reason, ...], started: float) -> Result:
     ledger = run.ledger
     if ledger.placement is None and not run.infeasible and (run.failures or ledger.rejections):
         raise OptallocError("; ".join([*run.failures, *ledger.rejections[:3]]))
-    reasons: tuple[Reason, ...] = ()
-    if run.infeasible:
-        reasons = explain_infeasible(run.problem)
-    elif partial and ledger.placement is not None:
-        reasons = explain_left_out(run.problem, ledger.placement)
     policies, columns = ledger.objective.policies, instance.columns
     terms = {
         label: float(value * policy.quantum(columns))

@@ -141,7 +141,7 @@ def test_leaving_a_batch_ends_what_runs(tmp_path: Path) -> None:
     settings = Settings(jobs=2, worker=worker(script + ANSWER))
     rows = run_batch([job(0), job(1)], settings)
     assert next(rows)["objective"] == 0
-    rows.close()  # type: ignore[attr-defined]
+    rows.close()
     assert not alive(int(note.read_text()))
 
 

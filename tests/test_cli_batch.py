@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """Let a batch answer at once; gives back the jobs that it was asked for."""
     seen: list[Job] = []
 
-    def run_batch(jobs: list[Job], settings: Any, on_tick: Any) -> Iterator[dict[str, Any]]:
+    def run_batch(jobs: list[Job], settings: Any, on_tick: Any) -> Generator[dict[str, Any]]:
         on_tick(settings.jobs)
         for job in jobs:
             seen.append(job)

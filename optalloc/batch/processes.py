@@ -117,13 +117,13 @@ def memory_mib(pids: Iterable[int]) -> float:
 
 def own_peak_mib() -> float:
     """The most memory that this process has held at any time, in MiB."""
-    if sys.platform == "linux":
-        # What `getrusage` says includes the parent's memory before the program was started.
-        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
-        return int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    import resource
+    if sys.platform != "linux":
+        import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
+    # What `getrusage` says includes the parent's memory before the program was started.
+    status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def end(root: int, known: Running) -> None:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ def run_batch(
     jobs: Iterable[Job],
     settings: Settings,
     on_tick: Callable[[int], None] = lambda _running: None,
-) -> Iterator[Row]:
+) -> Generator[Row]:
     """Run solves and yield a row as each one ends; closing the iterator ends those that run.
 
     Parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def batch(  # noqa: PLR0913  (one per option)
     to the output per solve, also for one that crashed. Ctrl-C leaves a file to --resume.
     """
     from optalloc.batch.jobs import key_of, make_jobs
-    from optalloc.batch.results import ResultsFile
+    from optalloc.batch.results import ResultsFile, read_rows
     from optalloc.batch.runner import Settings, run_batch, usable_cpus
 
     options.known_engines(engine)
@@ -86,12 +87,18 @@ def batch(  # noqa: PLR0913  (one per option)
     )
     tally = _Tally(len(left))
     try:
-        with tally.line, failures.terminated_as_interrupted():
-            for row in run_batch(left, settings, tally.tick):
+        with (
+            tally.line,
+            failures.terminated_as_interrupted(),
+            closing(run_batch(left, settings, tally.tick)) as rows,
+        ):
+            for row in rows:
                 file.append(row)
                 tally.add(row)
     except KeyboardInterrupt:
-        said = f"{tally.done} of {len(left)} done; --resume goes on with the rest"
+        # The file knows best: the interruption may have come between a row and its count.
+        done_now = len(read_rows(output)) - len(file.rows)
+        said = f"{done_now} of {len(left)} done; --resume goes on with the rest"
         click.echo(f"optalloc: {said}", err=True)
         raise
     finally:

@@ -19,9 +19,10 @@ FloatArray = NDArray[np.float64]
 
 POLL = 0.05
 """Seconds between looks at the log."""
-RESERVE_PART, RESERVE_MOST = 0.25, 1.5
+RESERVE_PART, RESERVE_MOST = 0.5, 1.5
 """CBC is told a limit that is shorter by this part, in seconds at most the other, and ended hard at
-the true one: it looks at its clock rarely, and hands over its solution only when it stops."""
+the true one: it hands over its solution only when it stops, it looks at its clock rarely, and what
+ran before it in a worker (Python itself) is not in the limit that we know."""
 ABSENT = 1e40
 """CBC prints 1e+50 and the like for what it does not have."""
 
@@ -51,6 +52,7 @@ _INFEASIBLE = re.compile(
     r" was infeasible|Result - Linear relaxation infeasible|Result - Problem proven infeasible)",
     re.M,
 )
+_UNREADABLE = "** Current model not valid"
 _FOUND = re.compile(r"^(Objective value: |Optimal objective )", re.M)
 
 
@@ -142,7 +144,7 @@ def run(command: Command, seconds: float, on_bound: Callable[[float], None]) -> 
             end(process)
     claimed_in_time = own.left > 0
     log.report(told, on_bound)
-    if alone and process.returncode:
+    if alone and (process.returncode or _UNREADABLE in log.text):
         last = log.text.strip().rpartition("\n")[2]
         raise OptallocError(f"CBC failed with exit code {process.returncode}: {last}")
     found = process.returncode == 0 and _FOUND.search(log.text) is not None

@@ -14,8 +14,8 @@ from optalloc.formulation.model import INFINITY, ModelTooLarge
 from optalloc.formulation.sparse import SparseModel
 
 IntArray = NDArray[np.int64]
-LARGEST = 10**12
-"""PuLP writes numbers with 12 significant digits: beyond this a file would state other ones."""
+DIGITS = 12
+"""PuLP writes numbers with so many significant digits."""
 
 
 class PulpModel:
@@ -31,7 +31,7 @@ class PulpModel:
     Raises
     ------
     ModelTooLarge
-        When a coefficient or limit is beyond 10**12.
+        When a coefficient or limit has more digits than PuLP writes.
     """
 
     def __init__(self, model: SparseModel, names: Sequence[str] | None = None) -> None:
@@ -44,6 +44,9 @@ class PulpModel:
         self.problem: Any = pulp.LpProblem("optalloc")
         self.variables = self._make_variables(names or _numbered("X", model.columns))
         self.index = {variable.name: i for i, variable in enumerate(self.variables)}
+        # Part of every objective, so that none is empty: PuLP would add a column of its own, and
+        # keep it where later levels have no use for it.
+        self.one = self.problem.add_variable("one", 1, 1, pulp.LpInteger)
         self._add_rows()
 
     def _make_variables(self, names: Sequence[str]) -> list[Any]:
@@ -82,7 +85,7 @@ class PulpModel:
     def minimise(self, level: int) -> None:
         """Make a level the objective, divided by the gcd of its coefficients, without constant."""
         column, value, _, unit = scaled_objective(self.model, level)
-        self.problem.setObjective(self._sum(column, value // unit))
+        self._set_objective(column, value // unit, 0)
 
     def state(self, level: int) -> None:
         """Make a level the objective as it is, for people.
@@ -90,16 +93,13 @@ class PulpModel:
         Its constant is the cost of a column that is always 1: the one way that every reader of LP
         and MPS files understands.
         """
-        column, value, constant = self.model.objective(level)
-        _check(np.array([constant]))
-        objective = self._sum(column, value)
-        one = self.problem.add_variable("one", 1, 1, self.pulp.LpInteger)
-        objective.addterm(one, constant)
-        self.problem.setObjective(objective)
+        self._set_objective(*self.model.objective(level))
 
-    def _sum(self, column: IntArray, value: IntArray) -> Any:
-        _check(value)
-        return self._expression(list(zip(column.tolist(), value.tolist(), strict=True)))
+    def _set_objective(self, column: IntArray, value: IntArray, constant: int) -> None:
+        _check(value, np.array([constant]))
+        objective = self._expression(list(zip(column.tolist(), value.tolist(), strict=True)))
+        objective.addterm(self.one, constant)
+        self.problem.setObjective(objective)
 
     def hold(self, level: int, given: int) -> None:
         """Let a level be no worse than a value."""
@@ -130,9 +130,10 @@ def _numbered(letter: str, count: int) -> list[str]:
 
 
 def _check(*numbers: IntArray) -> None:
-    largest = max((int(np.abs(n).max(initial=0)) for n in numbers), default=0)
-    if largest > LARGEST:
-        raise ModelTooLarge(
-            f"a number of the model is {largest:.3g}; PuLP states at most {LARGEST:.0e} exactly: "
-            "state coarser quanta or smaller weights, or use another engine"
-        )
+    for array in numbers:
+        for number in array[np.abs(array) > 10**DIGITS].tolist():
+            if int(float(f"{number:.{DIGITS}g}")) != number:
+                raise ModelTooLarge(
+                    f"a number of the model is {number}, and PuLP writes {DIGITS} digits: state "
+                    "coarser quanta or smaller weights, or use another engine"
+                )

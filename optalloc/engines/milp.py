@@ -90,8 +90,13 @@ class HighsSession:
             kinds,
         )
 
-    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
-        """Minimise a level while the earlier ones are no worse than `given`."""
+    @property
+    def optimal(self) -> Any:
+        """HiGHS' status for a proven optimum."""
+        return self._api.HighsModelStatus.kOptimal
+
+    def prepare(self, level: int, given: Sequence[int]) -> Any:
+        """Hold the earlier levels and set a level's objective, divided by its unit."""
         model, api = self.model, self._api
         for held in range(self._levels_held, len(given)):
             column, value, constant = model.objective(held)
@@ -103,15 +108,17 @@ class HighsSession:
                 value.astype(np.float64),
             )
         self._levels_held = len(given)
-        column, value, constant = (
-            model.objective(level) if model.levels else (np.zeros(0, np.int64),) * 2 + (0,)
-        )
-        unit = max(gcd(*value.tolist()), 1)
+        column, value, _ = model.objective(level)
         cost = np.zeros(model.columns)
-        cost[column] = value // unit
+        cost[column] = value // _unit(value)
         self._highs.changeColsCost(model.columns, np.arange(model.columns, dtype=np.int32), cost)
-        run = _Run(self, level, tuple(given), unit, constant, emit)
-        return run.solve(seconds)
+        return self._highs
+
+    def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
+        """Minimise a level while the earlier ones are no worse than `given`."""
+        self.prepare(level, given)
+        _, value, constant = self.model.objective(level)
+        return _Run(self, level, tuple(given), _unit(value), constant, emit).solve(seconds)
 
     def offer(self, values: IntArray) -> None:
         """Ignored: HiGHS takes no solutions while it runs."""
@@ -162,12 +169,24 @@ class _Run:
             api.HighsModelStatus.kUnboundedOrInfeasible,
         ):
             return LevelResult("infeasible", None)
+        if not self.session.model.columns:
+            return self._constant()
         values = self._solution()
         self._report(highs.getInfo().mip_dual_bound, final=True)
         optimal = status in (api.HighsModelStatus.kOptimal, api.HighsModelStatus.kModelEmpty)
         if optimal and not self.session.model.integer.any():
             self._report(highs.getInfo().objective_function_value, final=True)
         return LevelResult("optimal" if optimal else "stopped", values)
+
+    def _constant(self) -> LevelResult:
+        """Without columns HiGHS does not look at the rows, all of which are constants."""
+        model = self.session.model
+        if np.any(model.low > 0) or np.any(model.high < 0):
+            return LevelResult("infeasible", None)
+        values = np.zeros(0, np.int64)
+        self._emit(values)
+        self._report(0.0, final=True)
+        return LevelResult("optimal", values)
 
     def _solution(self) -> IntArray | None:
         highs, api = self.session._highs, self.session._api
@@ -202,6 +221,11 @@ class _Run:
         if self.last_bound is None or bound > self.last_bound:
             self.last_bound = bound
             self.emit(Bound(self.level, bound, self.given))
+
+
+def _unit(value: IntArray) -> int:
+    """Greatest common divisor of an objective's coefficients."""
+    return max(gcd(*value.tolist()), 1)
 
 
 def _whole(values: NDArray[np.float64]) -> IntArray:

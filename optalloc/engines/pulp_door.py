@@ -105,7 +105,7 @@ class PulpSolver:
         OptallocError
             When the solver is not installed.
         ModelTooLarge
-            When a number of the model is beyond what PuLP states exactly.
+            When a number of the model has more digits than PuLP writes.
         """
         if not self.available():
             raise OptallocError(f"{self.name} is not installed: {_how_to_install(self.solver)}")
@@ -398,7 +398,7 @@ def export(
     OptallocError
         For a level that the objective does not have, or a format that is neither.
     ModelTooLarge
-        When a number is beyond what the file states exactly.
+        When a number has more digits than the file states.
     """
     kind = format or path.suffix.lstrip(".").lower()
     if kind not in ("lp", "mps"):

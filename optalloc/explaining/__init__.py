@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from optalloc.engines.protocol import Clock
 from optalloc.explaining import conflicts, groups, limits
+from optalloc.explaining.infeasible import why_infeasible
 from optalloc.explaining.kinds import Kinds
+from optalloc.explaining.left_out import reasons
 from optalloc.explaining.relaxing import relax
 from optalloc.formulation.problem import Problem
 from optalloc.instance.placement import Placement
@@ -42,10 +44,45 @@ def obvious_conflicts(problem: Problem) -> tuple[Reason, ...]:
 
 
 def explain_infeasible(problem: Problem, clock: Clock | None = None) -> tuple[Reason, ...]:
-    """Find a smallest set of rules that cannot hold together."""
-    return ()
+    """Say why a problem is infeasible that an engine proved to be so.
+
+    Rules, limits and capacities are left out one at a time; those without which the others still
+    cannot hold stay out, so that at the end every one that is named is needed. Then as many
+    required tasks as possible are placed, and the others named with what stands in their way.
+
+    Parameters
+    ----------
+    problem
+        An infeasible problem.
+    clock
+        Time left to the run; at most a few seconds of it are used.
+
+    Returns
+    -------
+    tuple of Reason
+        First the rules, then how many tasks can be placed, then a reason for each that cannot.
+    """
+    return tuple(why_infeasible(problem, clock or Clock(float("inf"))))
 
 
-def explain_left_out(problem: Problem, placement: Placement) -> tuple[Reason, ...]:
-    """Say for each task that is left out why."""
-    return ()
+def explain_left_out(
+    problem: Problem, placement: Placement, clock: Clock | None = None
+) -> tuple[Reason, ...]:
+    """Say for each task that is left out of a placement why.
+
+    Parameters
+    ----------
+    problem
+        What was solved.
+    placement
+        A placement that keeps all rules.
+    clock
+        Time left to the run; when it is over, the remaining tasks are named only.
+
+    Returns
+    -------
+    tuple of Reason
+        One for each task entry of which tasks are left out: by reason the number of nodes that do
+        not take it, given what is placed; or what the objective has against a node that would.
+    """
+    return tuple(reasons(problem, placement, clock))

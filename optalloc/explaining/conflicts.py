@@ -182,8 +182,8 @@ def overdemand(kinds: Kinds) -> Iterator[Reason]:
                 short.append((s, members, lacking, has))
         for s, members, lacking, has in short:
             if not any(o != s and not (sets[o] & ~sets[s]).any() for o, *_ in short):
-                members = members[need[members] > 0]
-                yield Reason("", _overdemand(kinds, i, sets[s], members, lacking, has))
+                who = members[need[members] > 0]
+                yield Reason("", _overdemand(kinds, i, sets[s], who, lacking, has))
 
 
 def _total(values: IntArray, counts: IntArray) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.explaining.kinds import Kinds
-from optalloc.explaining.words import counted, name_entries, names
+from optalloc.explaining.words import counted, name_entries
 from optalloc.formulation.goals.anti_affinity import AntiAffinity
 from optalloc.formulation.goals.dependency import Dependency
 from optalloc.formulation.goals.spread import Spread
@@ -59,7 +59,7 @@ class Reach:
         lines, line_of = self.kinds.lines
         used = tuple(sorted(set(line_of[kinds].tolist())))
         if used not in self._known:
-            entries = lines[list(used)].any(axis=0)
+            entries = np.asarray(lines[list(used)].any(axis=0), bool)
             domain = self.domain[entries[self.entry]]
             reached = np.zeros(len(self.names), bool)
             reached[domain[domain >= 0]] = True
@@ -139,14 +139,13 @@ def nothing_to_depend_on(kinds: Kinds, members: Members) -> Iterator[Reason]:
                 domains, free = reach.of(np.array([k]))
                 if free or (domains & hosts).any():
                     continue
-                task = problem.instance.tasks[int(kinds.task[k])].name
                 why = "that group has no tasks"
                 if other.size:
-                    entries = kinds.lines[0][line[k]]
-                    why = f"no {policy.scope} can host both (it runs on {name_entries(problem.columns, entries)})"
-                yield Reason(
-                    task, f"group {first} needs group {second} in its {policy.scope}, but {why}"
-                )
+                    where = name_entries(problem.columns, kinds.lines[0][line[k]])
+                    why = f"no {policy.scope} that it can reach (on {where}) can host that group"
+                name = problem.instance.tasks[int(kinds.task[k])].name
+                text = f"group {first} needs group {second} in its {policy.scope}, but {why}"
+                yield Reason(name, text)
 
 
 CHECKS = (too_many_together, too_few_domains, nothing_to_depend_on)

@@ -47,7 +47,7 @@ def broken_limits(kinds: Kinds) -> Iterator[Reason]:
 
 
 def floor_of(kinds: Kinds, policy: Policy, metric: Metric, sign: int) -> int | None:
-    """Bound ``sign * value`` from below by tasks looked at one by one; None if that says nothing."""
+    """Bound ``sign * value`` from below, task by task; None if that says nothing."""
     total = sign * metric.constant
     for factor, term in metric.terms:
         turned = sign * factor
@@ -80,7 +80,8 @@ def _linear(kinds: Kinds, term: Term, sign: int) -> int:
 
 
 def _parted(term: Term) -> bool:
-    return any(part.membership for part in (*term.family.placed, *term.family.chosen))
+    family = term.family
+    return any(p.membership for p in family.placed) or any(c.membership for c in family.chosen)
 
 
 def _idle(kinds: Kinds, policy: Policy) -> int:

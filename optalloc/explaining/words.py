@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.goals.anti_affinity import AntiAffinity
+from optalloc.formulation.goals.capacity import TransientCapacity
 from optalloc.formulation.goals.dependency import Dependency
 from optalloc.formulation.goals.spread import Spread
 from optalloc.instance.columns import Columns
@@ -68,11 +69,6 @@ def task_name(columns: Columns, task: int, tasks: int | None = None) -> str:
     return f"{name} ({tasks:,} of {count:,} tasks)"
 
 
-def per(scope: str) -> str:
-    """Name the domains of a scope for one of them."""
-    return f"per {scope}"
-
-
 def describe(columns: Columns, policy: Policy, label: str) -> str:
     """Say what a hard rule or a limit demands."""
     said = _demand(policy)
@@ -96,6 +92,9 @@ def _demand(policy: Policy) -> str:
     if isinstance(policy, Dependency):
         pairs = [f"{a} needs {b}" for a, b in policy.pairs]
         return f"{names(pairs)} in its {policy.scope}"
+    if isinstance(policy, TransientCapacity):
+        which = f" of {names(policy.resources)}" if policy.resources else ""
+        return f"capacity{which} while tasks move, which still take their old nodes then"
     return ""
 
 
@@ -103,11 +102,6 @@ def _whom(policy: AntiAffinity | Spread) -> str:
     if policy.groups:
         return ("group " if len(policy.groups) == 1 else "each of ") + names(policy.groups)
     return f"each {policy.kind or 'group'}"
-
-
-def values(label: str, of: Iterable[str]) -> str:
-    """Name what a label may be: ``gpu in (a100, h100)``."""
-    return f"{label} in ({names(sorted(of))})"
 
 
 def name_entries(columns: Columns, inside: BoolArray) -> str:

@@ -252,6 +252,24 @@ class Problem:
 
     def _fitting(self, block: IntArray, node: IntArray) -> IntArray:
         """Most replicas of each block that fit on a node alone."""
+        node_kind, like = self._node_kinds
+        if self.blocks * like.size > block.size:
+            return self._fits(block, node)
+        every = np.arange(self.blocks, dtype=np.int64)
+        return self._fits(every[:, None], like[None, :])[block, node_kind[node]]
+
+    @cached_property
+    def _node_kinds(self) -> tuple[IntArray, IntArray]:
+        """Kind of each node in what fits on it, and a node of each kind."""
+        hard, at = sorted(self.hard_resources), self.node_classes.node
+        demands = [self.columns.demand[i] for i in hard]
+        parts = [part.column[at] for demand in demands for part in demand.parts]
+        lines = np.column_stack([np.zeros(self.nodes, np.int64), self.capacity[:, hard], *parts])
+        _, like, kind = np.unique(lines, axis=0, return_index=True, return_inverse=True)
+        return kind.ravel(), like
+
+    def _fits(self, block: IntArray, node: IntArray) -> IntArray:
+        """Evaluate what fits at pairs (arrays that broadcast)."""
         upper = self.most_replicas[self.block_class[block]]
         row, at = self.block_row[block], self.node_classes.node[node]
         for i in sorted(self.hard_resources):
@@ -259,28 +277,28 @@ class Problem:
                 demand = self.columns.demand[i].at(row, at)
                 fits = self.capacity[node, i] // np.maximum(demand, 1)
                 upper = np.where(demand > 0, np.minimum(upper, fits), upper)
-        return upper
+        return np.broadcast_to(upper, np.broadcast_shapes(block.shape, node.shape))
 
     def _with_stays(self, block: IntArray, node: IntArray, upper: IntArray) -> Pairs:
         """Split the pairs at home nodes into staying and arriving replicas."""
-        keys, home_replicas = self.home_key, self.home[2]
+        home_class, home_node, home_replicas = self.home
         stays = np.zeros(block.size, bool)
-        if not keys.size:
-            return Pairs(block, node, stays, upper)
-        key = self.block_class[block] * self.nodes + node
-        at = np.minimum(np.searchsorted(keys, key), keys.size - 1)
-        stays = keys[at] == key
-        running = np.where(stays, home_replicas[at], 0)
-        again = np.flatnonzero(
-            stays & ((upper > running) | self.contested[self.block_class[block]])
-        )
-        order = np.argsort(np.concatenate([np.arange(block.size), again]), kind="stable")
-        rest = np.concatenate([np.where(stays, np.minimum(upper, running), upper), upper[again]])
+        # Homes are few: they are looked up among the pairs.
+        home, home_block = _join(home_class, self.block_class)
+        wanted, key = home_block * self.nodes + home_node[home], block * self.nodes + node
+        at = np.searchsorted(key, wanted)
+        found = np.append(key, -1)[at] == wanted
+        at, running = at[found], home_replicas[home[found]]
+        contested = self.contested[self.block_class[block[at]]]
+        again = np.sort(at[(upper[at] > running) | contested])
+        stays[at] = True
+        most = upper.copy()
+        most[at] = np.minimum(upper[at], running)
         return Pairs(
-            np.concatenate([block, block[again]])[order],
-            np.concatenate([node, node[again]])[order],
-            np.concatenate([stays, np.zeros(again.size, bool)])[order],
-            rest[order],
+            np.insert(block, again + 1, block[again]),
+            np.insert(node, again + 1, node[again]),
+            np.insert(stays, again + 1, False),
+            np.insert(most, again + 1, upper[again]),
         )
 
     @cached_property

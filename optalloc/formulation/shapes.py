@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.model import Linear, Model, Side
+from optalloc.formulation.model import INFINITY, Linear, Model, Side
 
 IntArray = NDArray[np.int64]
 
@@ -233,8 +233,8 @@ class Missing(Shape):
 def largest(model: Model, y: Linear, owner: IntArray, owners: int, side: Side) -> Linear:
     """Encode the largest expression of each owner; every owner has at least one."""
     low, high = model.range_of(y)
-    least = np.full(owners, -(2**62), np.int64)
-    most = np.full(owners, -(2**62), np.int64)
+    least = np.full(owners, -INFINITY, np.int64)
+    most = np.full(owners, -INFINITY, np.int64)
     np.maximum.at(least, owner, low)
     np.maximum.at(most, owner, high)
     if model.form == "cpsat" and side != "over":

@@ -83,7 +83,9 @@ class SparseModel:
         return int(self.level_constant.size)
 
     def objective(self, level: int) -> tuple[IntArray, IntArray, int]:
-        """Columns, coefficients and constant of a level."""
+        """Columns, coefficients and constant of a level; nothing where there is none."""
+        if level >= self.levels:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64), 0
         span = slice(self.level_start[level], self.level_start[level + 1])
         return self.level_column[span], self.level_value[span], int(self.level_constant[level])
 

@@ -126,10 +126,11 @@ def _place(
     np.add.at(total, inverse.ravel(), placement.replicas)
     most = _staying(problem, key, total)
     pair_key = pairs.block * problem.nodes + pairs.node
-    at = np.searchsorted(pair_key, key)
+    at: IntArray = np.searchsorted(pair_key, key)
     if key.size and (at.max() >= pair_key.size or np.any(pair_key[at] != key)):
         return None
-    here = np.minimum(total, np.where(pairs.stays[at], most, pairs.upper[at]))
+    here = np.minimum(total, pairs.upper[at])
+    here = np.where(pairs.stays[at], np.minimum(here, most), here)
     values[at] = here
     rest = total - here
     more = np.flatnonzero(rest)

@@ -22,6 +22,9 @@ from optalloc.instance.schema_walk import Walk, plain
 _typed: ContextVar[bool] = ContextVar("typed", default=False)
 """Whether the instance under construction comes from a document, whose types are right."""
 
+MANY_OBJECTS = 100_000
+"""New objects by which a reading counts as large for the garbage collector."""
+
 OWN: tuple[Callable[[View], Iterator[Fault]], ...] = (
     rest.version,
     nodes.resources,
@@ -158,5 +161,10 @@ def collector_paused() -> Iterator[None]:
     try:
         yield
     finally:
+        # Many objects that stay belong to the oldest generation, where freezing and thawing puts
+        # them; otherwise the next collection would scan them all at once.
+        if gc.get_count()[0] > MANY_OBJECTS and not gc.get_freeze_count():
+            gc.freeze()
+            gc.unfreeze()
         if enabled:
             gc.enable()

@@ -391,7 +391,7 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     needs_mem = {p.Balance, p.SafetyCapacity}
     if "mem" not in space.instance.resources:
         others = [c for c in others if c not in needs_mem]
-    classes = [policy_class, *rng.sample(others, rng.choice([2, 3, 4, 5, 6]))]
+    classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]
     focus = _policy(rng, policy_class, 0)
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
     if rng.random() < 0.15 and policy_class not in (p.Capacity, p.Labels, p.TransientCapacity):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,9 @@ from optalloc.formulation.model import Linear, Model, Side
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Encoder = Callable[[Model, Linear, Side], Linear]
-Relaxation = Callable[[IntArray, Side], FloatArray]
+Relaxation = Callable[[FloatArray, Side], FloatArray]
 Folds = Callable[[Model, Linear, IntArray, int, Side], Linear]
+T = TypeVar("T", np.int64, np.float64)
 CASES = 10
 """Aggregates in one drawn model."""
 
@@ -40,8 +42,8 @@ class Drawn:
     reference
         Value of each result for values of the aggregates.
     relaxed
-        Extreme value of each result when the encoding's own integers may be fractions: what the
-        relaxation is worth. Smallest on the side `over`, largest on `under`.
+        Extreme value of each result when all integers may be fractions: what the relaxation is
+        worth at least. Smallest on the side `over`, largest on `under`.
     """
 
     shape: shapes.Shape | None
@@ -74,9 +76,9 @@ class Drawn:
         at_high[self.y.column] = np.where(self.y.value > 0, self.upper, self.lower)[self.y.column]
         return np.array([at_low, at_high, *inside], np.int64)
 
-    def at(self, point: IntArray) -> IntArray:
+    def at(self, point: NDArray[T]) -> NDArray[T]:
         """Values of the aggregates at values of the columns."""
-        total = self.y.constant.copy()
+        total = self.y.constant.astype(point.dtype)
         np.add.at(total, self.y.row, self.y.value * point[self.y.column])
         return total
 
@@ -110,7 +112,7 @@ def _drawn_identity(rng: Random) -> Drawn:
     shape = shapes.Identity()
     every: tuple[Side, ...] = ("over", "under", "exact")
     return Drawn(
-        shape, shape.encode, lower, upper, y, every, lambda v: v, lambda v, _: v.astype(float)
+        shape, shape.encode, lower, upper, y, every, lambda v: v, lambda v, _: v
     )
 
 
@@ -122,9 +124,9 @@ def _drawn_excess(rng: Random) -> Drawn:
     def reference(v: IntArray) -> IntArray:
         return np.array([max(0, a - t) for a, t in zip(v, threshold, strict=True)], np.int64)
 
-    def relaxed(v: IntArray, side: Side) -> FloatArray:
+    def relaxed(v: FloatArray, side: Side) -> FloatArray:
         if side == "over":
-            return reference(v).astype(float)
+            return np.maximum(v - threshold, 0)
         low, high = reference(drawn.box[0]), reference(drawn.box[1])
         width = np.maximum(drawn.box[1] - drawn.box[0], 1)
         return np.asarray(low + (high - low) * (v - drawn.box[0]) / width, float)
@@ -145,7 +147,7 @@ def _drawn_steps(rng: Random) -> Drawn:
     def reference(v: IntArray) -> IntArray:
         return np.array([len(range(0, a, b)) for a, b in zip(v, block, strict=True)], np.int64)
 
-    def relaxed(v: IntArray, side: Side) -> FloatArray:
+    def relaxed(v: FloatArray, side: Side) -> FloatArray:
         low, high = drawn.box
         if side == "over":
             full = np.minimum(block, np.maximum(high, 1))
@@ -162,6 +164,12 @@ def _drawn_steps(rng: Random) -> Drawn:
 def _drawn_missing(rng: Random) -> Drawn:
     lower, upper, y = aggregates(rng, 2 * CASES, least=0)
     shape = shapes.Missing()
+    # Some second places cannot vary: then a broken implication is certain, or impossible.
+    still = np.arange(2 * CASES) >= CASES + rng.randint(4, CASES)
+    upper = np.where(still[y.row], lower, upper)
+    constant = np.zeros(2 * CASES, np.int64)
+    np.add.at(constant, y.row, -y.value * np.where(y.value > 0, lower, upper))
+    y = Linear(np.where(still, constant + rng.choice([0, 0, 1]), y.constant), y.row, y.column, y.value)
 
     def reference(v: IntArray) -> IntArray:
         return np.array(
@@ -169,7 +177,7 @@ def _drawn_missing(rng: Random) -> Drawn:
             np.int64,
         )
 
-    def relaxed(v: IntArray, _side: Side) -> FloatArray:
+    def relaxed(v: FloatArray, _side: Side) -> FloatArray:
         low, high = drawn.box
         here, there = v[:CASES], np.minimum(v[CASES:], 1)
         surely = (low[:CASES] > 0) & (high[CASES:] == 0)
@@ -180,10 +188,11 @@ def _drawn_missing(rng: Random) -> Drawn:
     return drawn
 
 
-def _drawn_fold(fold: Folds, pick: Callable[[list[int]], int]) -> Callable[[Random], Drawn]:
+def _drawn_fold(fold: Folds, pick: Callable[[list[Any]], Any]) -> Callable[[Random], Drawn]:
     def draw(rng: Random) -> Drawn:
         owners = CASES // 2
         lower, upper, y = aggregates(rng, 2 * CASES)
+        y = y.shifted(rng.choice([0, 0, -20, 20]))
         owner = np.array([*range(owners)] + [rng.randrange(owners) for _ in range(2 * CASES)])
         owner = owner[: 2 * CASES].astype(np.int64)
         sign = 1 if pick([0, 1]) else -1
@@ -191,9 +200,9 @@ def _drawn_fold(fold: Folds, pick: Callable[[list[int]], int]) -> Callable[[Rand
         def reference(v: IntArray) -> IntArray:
             return np.array([pick(v[owner == j].tolist()) for j in range(owners)], np.int64)
 
-        def relaxed(v: IntArray, side: Side) -> FloatArray:
+        def relaxed(v: FloatArray, side: Side) -> FloatArray:
             if side == ("over" if sign > 0 else "under"):
-                return reference(v).astype(float)
+                return np.array([pick(v[owner == j].tolist()) for j in range(owners)])
             low = np.minimum(sign * drawn.box[0], sign * drawn.box[1])
             high = np.maximum(sign * drawn.box[0], sign * drawn.box[1])
             tops = [
@@ -213,7 +222,7 @@ def _drawn_fold(fold: Folds, pick: Callable[[list[int]], int]) -> Callable[[Rand
     return draw
 
 
-def _relaxed_largest(v: IntArray, low: IntArray, high: IntArray) -> float:
+def _relaxed_largest(v: FloatArray, low: IntArray, high: IntArray) -> float:
     """Largest top with ``top <= v + (most - low) * (1 - c)`` for weights c that sum to 1."""
     most = high.max()
     slack = most - low

@@ -88,11 +88,15 @@ def encodings_are_exact(case: Drawn, seed: int, form: Form) -> None:
 
 
 def encoded_ranges_are_bounds(case: Drawn, _seed: int, form: Form) -> None:
-    """What the columns of an encoding allow is no more than the bounds of the value."""
+    """An encoding's columns allow no more than the bounds of the value; the others are 0 or 1."""
     shape = case.shape
     for side in case.sides:
         model = _free(case, form)
-        low, high = model.range_of(case.encode(model, case.y, side))
+        expression = case.encode(model, case.y, side)
+        low, high = model.range_of(expression)
+        others = np.setdiff1d(np.arange(case.lower.size, model.columns), expression.column)
+        assert not model.lower[others].any(), side
+        assert (model.upper[others] == 1).all(), side
         if shape is None:
             assert (low >= case.reference(case.box[0])).all(), side
             assert (high <= case.reference(case.box[1])).all(), side
@@ -103,8 +107,12 @@ def encoded_ranges_are_bounds(case: Drawn, _seed: int, form: Form) -> None:
 
 
 def relaxations_are_strong(case: Drawn, seed: int) -> None:
-    """With the aggregates fixed, the MILP's relaxation is worth at least what is promised."""
-    points = case.points(Random(seed), POINTS)
+    """With the aggregates fixed, the MILP's relaxation is worth at least what is promised.
+
+    Also where they are fractions.
+    """
+    points = case.points(Random(seed), POINTS).astype(float)
+    points = np.concatenate([points, (points[1:] + points[:-1]) / 2])
     for side, sign in (("over", 1), ("under", -1), ("exact", 1), ("exact", -1)):
         if side not in case.sides:
             continue

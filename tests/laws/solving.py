@@ -43,6 +43,9 @@ def minimise_fixed(encoding: Encoding, goal: Linear, fixed: IntArray) -> IntArra
         Values of all columns, (copies, columns); None where there is no solution.
     """
     model = replace_levels(finish(encoding), goal)
+    decided = fixed.shape[1]
+    if np.any(fixed < model.lower[:decided]) or np.any(fixed > model.upper[:decided]):
+        return None
     copies = _copies(model, fixed)
     session = ENGINES[encoding.model.form].open(copies, JOB)
     result = session.minimise(0, (), LONG, _ignore)
@@ -116,7 +119,7 @@ def _ignore(_message: Message) -> None:
     pass
 
 
-def minimise_relaxed(encoding: Encoding, goal: Linear, fixed: IntArray) -> FloatArray:
+def minimise_relaxed(encoding: Encoding, goal: Linear, fixed: FloatArray) -> FloatArray:
     """Minimise a goal with the first columns fixed and all others continuous."""
     import highspy
 

@@ -1,0 +1,47 @@
+"""Every goal and rule keeps the laws that tie formulation, engines and checker together."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import goal_laws
+import pytest
+from generate import has_generator, instances_with
+
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.registry import policy_classes
+from optalloc.objective import read_objective
+
+SEEDS = 44
+"""Instances for each policy class, in which it is at work among others."""
+CHUNKS = 4
+WANTED = 200
+"""Random instances in which each policy class is at work, at least."""
+
+
+def test_every_policy_class_has_a_generator() -> None:
+    assert all(has_generator(policy_class) for policy_class in policy_classes().values())
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+@pytest.mark.parametrize("kind", policy_classes())
+def test_every_law_holds(kind: str, chunk: int) -> None:
+    """On random tiny instances, against brute force scored by the checker."""
+    for seed in range(chunk, SEEDS, CHUNKS):
+        case = goal_laws.Case(instances_with(policy_classes()[kind], seed), seed)
+        try:
+            goal_laws.check(case)
+        except AssertionError as error:
+            raise AssertionError(f"{kind}, seed {seed}: {error}") from error
+
+
+def test_every_policy_class_is_at_work_in_enough_instances() -> None:
+    """As a hard rule, in a level or limited: what the engines must know."""
+    found: Counter[str] = Counter()
+    for policy_class in policy_classes().values():
+        for seed in range(SEEDS):
+            instance = instances_with(policy_class, seed)
+            objective = read_objective(instance)
+            problem = Problem(instance, objective)
+            found.update({objective.policies[i].type for i in problem.active})
+    assert {kind: found[kind] for kind in policy_classes() if found[kind] < WANTED} == {}

@@ -70,7 +70,9 @@ def ask(context: Context, question: Question) -> Row:
     settings = Settings(jobs=1, threads=THREADS, grace_s=30, solutions=solutions)
     (answer,) = run_batch(jobs, settings)
     if "error" in answer:
-        raise RuntimeError(f"{answer['status']}: {answer['error']['message']}")
+        failure = answer["error"]
+        said = "\n".join(filter(None, (failure["message"], failure.get("detail"))))
+        raise RuntimeError(f"{answer['status']}: {said}")
     best = Best({} if question.best is None else {stem: question.best})
     (compared,) = compare_rows([answer], best)
     facts = asdict(compared)

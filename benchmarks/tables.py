@@ -78,8 +78,8 @@ def _span(days: set[str]) -> str:
 
 
 def readme_table(known: Mapping[str, Benchmark], folder: Path) -> str:
-    """The figures of all results in a folder as a table in Markdown."""
-    lines = ["| figure | target | measured | met | command |", "|---|---|---|---|---|"]
+    """The figures of all results in a folder as a table in Markdown; empty without results."""
+    lines: list[str] = []
     every: list[Row] = []
     for name, benchmark in known.items():
         rows = [row for row in rows_of(folder, name) if not row["smoke"]]
@@ -89,8 +89,10 @@ def readme_table(known: Mapping[str, Benchmark], folder: Path) -> str:
             more = f" ({detail})" if detail else ""
             command = f"`python -m benchmarks {name}`"
             lines.append(f"| {what} | {target} | {measured}{more} | {met} | {command} |")
-    measured_on = [f"Measured: {line}." for line in circumstances(every)]
-    return "\n".join([*lines, "", *measured_on])
+    if not lines:
+        return ""
+    header = ["| figure | target | measured | met | command |", "|---|---|---|---|---|"]
+    return "\n".join([*header, *lines, "", *(f"With {line}." for line in circumstances(every))])
 
 
 def write_table(readme: Path, table: str) -> None:
@@ -106,4 +108,11 @@ def write_table(readme: Path, table: str) -> None:
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{readme.name}: expected the markers {BEGIN} and {END}")
-    readme.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
+    inside = f"{table}\n" if table else ""
+    readme.write_text(f"{before}{BEGIN}\n{inside}{END}{after}", encoding="utf-8")
+
+
+def table_of(readme: Path) -> str:
+    """The table that a text has between the markers."""
+    text = readme.read_text(encoding="utf-8")
+    return text.partition(BEGIN)[2].partition(END)[0].strip("\n")

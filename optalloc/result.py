@@ -78,6 +78,8 @@ class Result:
         Answers of engines that failed the independent check and were dropped.
     reasons
         For an infeasible instance why; for a partial placement why each task is left out.
+    failures
+        Engines that failed although an answer was found, and how.
     log
         The engines' logs, on request.
     """
@@ -92,6 +94,7 @@ class Result:
     wall_s: float
     rejected: int = 0
     reasons: tuple[Reason, ...] = ()
+    failures: tuple[str, ...] = ()
     log: str = field(default="", repr=False)
 
     @property
@@ -155,5 +158,6 @@ class Result:
                 for lv in self.levels
             ],
             "terms": self.terms,
+            "failures": list(self.failures),
             "reasons": [{"task": r.task, "message": r.message} for r in self.reasons],
         }

@@ -24,6 +24,9 @@ from optalloc.result import Reason, Result, Status
 
 __all__ = ["Progress", "solve"]
 
+SECONDS_PER_TASK = 3e-5
+"""Time to formulate a task, from measurements; an upper estimate."""
+
 
 def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     instance: Instance,
@@ -90,28 +93,38 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     if partial:
         instance, objective = relax(instance, objective)
     ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
-    problem = Problem(instance, ledger.objective)
     request = Request(
         engine, threads or os.cpu_count() or 1, seed, deterministic, log, memory_limit
     )
-    run = Run(problem, ledger, clock, request)
-    reasons = obvious_conflicts(problem)
-    if reasons:
-        run.infeasible, run.stopped_by = True, "proof"
-        return _result(instance, run, reasons, started)
+    run = Run(ledger, clock, request)
+    reasons: tuple[Reason, ...] = ()
     try:
-        for name, placement in first_placements(problem, warm_start):
+        for name, placement in first_placements(instance, warm_start):
             ledger.offer(placement, name, known_good=False)
-        run.solve()
+        reasons = _formulate_and_run(run, partial)
     except KeyboardInterrupt:
         if ledger.placement is None:
             raise
         run.stopped_by = "interrupted"
-    if run.infeasible:
-        reasons = explain_infeasible(problem, clock)
-    elif partial and ledger.placement is not None:
-        reasons = explain_left_out(problem, ledger.placement, clock)
     return _result(instance, run, reasons, started)
+
+
+def _formulate_and_run(run: Run, partial: bool) -> tuple[Reason, ...]:
+    """Do all that the time allows; the reasons for what cannot be."""
+    ledger = run.ledger
+    if len(ledger.instance.tasks) * SECONDS_PER_TASK > run.clock.left:
+        return ()
+    problem = Problem(ledger.instance, ledger.objective)
+    reasons = obvious_conflicts(problem) if ledger.placement is None else ()
+    if reasons:
+        run.infeasible, run.stopped_by = True, "proof"
+        return reasons
+    run.solve(problem)
+    if run.infeasible:
+        return explain_infeasible(problem, run.clock)
+    if partial and ledger.placement is not None:
+        return explain_left_out(problem, ledger.placement, run.clock)
+    return ()
 
 
 def _check(engine: str, time_limit: float | None, threads: int | None) -> None:
@@ -145,6 +158,7 @@ def _result(instance: Instance, run: Run, reasons: tuple[Reason, ...], started: 
         time.monotonic() - started,
         ledger.rejected,
         reasons,
+        tuple(run.failures),
         "\n".join(run.logs),
     )
 

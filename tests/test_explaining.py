@@ -23,6 +23,7 @@ from optalloc.instance.model import (
     Instance,
     Lookup,
     Node,
+    Quantity,
     Resource,
     Task,
 )
@@ -557,10 +558,11 @@ def _draw_task(rng: Random, t: int) -> Task:
             )
             for i in range(rng.randint(1, 2))
         )
-    cpu = Lookup(by="node", values={"n0": rng.randint(0, 3)}, default=rng.randint(1, 4))
+    by_node = Lookup(by="node", values={"n0": rng.randint(0, 3)}, default=rng.randint(1, 4))
+    cpu: Quantity = by_node if rng.random() < 0.5 else rng.randint(0, 4)
     return Task(
         name=f"t{t}",
-        demand={"cpu": rng.choice([rng.randint(0, 4), cpu])},
+        demand={"cpu": cpu},
         configurations=table,
         replicas=1 if table else rng.choice([1, 1, 2]),
         required=rng.random() < 0.8,

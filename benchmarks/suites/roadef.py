@@ -81,7 +81,7 @@ def small_model(seed: int) -> tuple[str, str]:
     """Make a small model with every rule and cost, and a feasible start."""
     draw = np.random.Generator(np.random.PCG64(seed))
     start = [process % MACHINES for process in range(PROCESSES)]
-    numbers: list[int] = [2, 1, 10, 0, 5, MACHINES]
+    numbers: list[int] = [2, 1, 20, 0, 5, MACHINES]
     for machine in range(MACHINES):
         safety, distance = draw.integers(10, 20, 2), draw.integers(1, 5, MACHINES)
         distance[machine] = 0
@@ -92,7 +92,7 @@ def small_model(seed: int) -> tuple[str, str]:
     numbers.append(PROCESSES)
     for process in range(PROCESSES):
         numbers += [process // 2, *draw.integers(4, 12, 3).tolist()]
-    numbers += [1, 0, 1, 2, 3, 1, 10, 5]
+    numbers += [1, 0, 1, 2, 3, 1, 2, 1]
     return " ".join(map(str, numbers)), " ".join(map(str, start))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from optalloc.engines import AUTO, GREEDY, engine
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger
@@ -15,6 +17,7 @@ from optalloc.formulation.model import Form, ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.sparse import finish
 from optalloc.formulation.translating import to_placement
+from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.result import StoppedBy
 
@@ -26,7 +29,8 @@ LARGE_ENTRIES = 100_000
 PROOF_SHARE = 0.15
 """Part of the time in which two exact engines race before one yields to the search."""
 GREEDY_SHARE = 0.1
-SECONDS_PER_ENTRY = 1.5e-6
+LONGEST_GREEDY = 60.0
+SECONDS_PER_ENTRY = 1e-6
 """Time to formulate and load an entry of a model, from measurements; an upper estimate."""
 BYTES_PER_ENTRY = 250
 """Memory of an engine per entry of the model, from measurements; an upper estimate."""
@@ -48,28 +52,33 @@ class Request:
 class Run:
     """One run of the ladder."""
 
-    problem: Problem
     ledger: Ledger
     clock: Clock
     request: Request
+    problem: Problem = field(init=False)
     stopped_by: StoppedBy = "time"
     infeasible: bool = False
     logs: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _loaded: dict[Form, Loaded] = field(default_factory=dict)
 
-    def solve(self) -> None:
+    def solve(self, problem: Problem) -> None:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
+        self.problem = problem
         name = self.request.engine
+        if not self._affordable(problem.blocks * problem.nodes * len(problem.active)):
+            if self.ledger.placement is None:
+                self._greedy(1.0)
+            return
         if name in (AUTO, GREEDY) or engine(name).needs_start:
-            self._greedy()
+            self._greedy(1.0 if name == GREEDY else GREEDY_SHARE)
         if name == GREEDY:
             self.stopped_by = "iterations"
             return
         if self.ledger.proven:
             self.stopped_by = "proof"
             return
-        if not self._affordable():
+        if not self._affordable(estimate_entries(problem)):
             return
         try:
             if self.request.deterministic:
@@ -88,12 +97,10 @@ class Run:
 
     # -- rungs ---------------------------------------------------------------------------------
 
-    def _greedy(self) -> None:
-        """A first answer, offered if all required tasks found a place."""
-        if not self.problem.pairs.block.size and self.problem.classes:
-            return
+    def _greedy(self, share: float) -> None:
+        """A first answer, offered if all required tasks found a place in a share of the time."""
         greedy = Greedy(self.problem)
-        if greedy.run(Clock(min(self.clock.left * GREEDY_SHARE, 60.0))):
+        if greedy.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
             self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
 
     def _ladder(self) -> None:
@@ -174,9 +181,8 @@ class Run:
             self._loaded[form] = Loaded(encoding, finish(encoding))
         return self._loaded[form]
 
-    def _affordable(self) -> bool:
-        """Whether building a model fits the time and memory that there are."""
-        entries = estimate_entries(self.problem)
+    def _affordable(self, entries: int) -> bool:
+        """Whether a model of so many entries fits the time and memory that there are."""
         if entries * SECONDS_PER_ENTRY > self.clock.left:
             self.stopped_by = "time"
             return False
@@ -191,32 +197,33 @@ class Run:
 
 
 def estimate_entries(problem: Problem) -> int:
-    """Entries that the model will have, about: pairs times the families that see them."""
-    pairs = problem.pairs.block.size
-    families = sum(
-        len(term.family.placed) * 2 + len(term.linked)
-        for metric in problem.metrics.values()
-        for _, term in metric.terms
-    )
-    return int(pairs) * (families + 1)
+    """Entries that the model will have, about: what each family sees of the pairs."""
+    pairs, entries = int(problem.pairs.block.size), 0
+    for metric in problem.metrics.values():
+        for _, term in metric.terms:
+            families = [term.family, *(link.family for link in term.linked)]
+            for placed in (placed for family in families for placed in family.placed):
+                member = placed.membership
+                seen = 1.0 if member is None else member.part.size / max(problem.classes, 1)
+                entries += int(pairs * seen)
+    return entries + pairs
 
 
-def first_placements(problem: Problem, warm_start: Placement | None) -> list[tuple[str, Placement]]:
+def first_placements(
+    instance: Instance, warm_start: Placement | None
+) -> list[tuple[str, Placement]]:
     """Placements that are known before any engine runs."""
     known = [] if warm_start is None else [("warm start", warm_start)]
-    current = current_placement(problem)
+    current = current_placement(instance)
     return known + ([] if current is None else [("current placement", current)])
 
 
-def current_placement(problem: Problem) -> Placement | None:
-    """What runs now, where that is all that has to run."""
-    columns = problem.columns
+def current_placement(instance: Instance) -> Placement | None:
+    """What runs now, each task in its first row; None where nothing runs."""
+    columns = instance.columns
     if not columns.current_task.size:
         return None
     row = columns.row_start[columns.current_task]
-    chosen = columns.task_count * 0
-    running = columns.current_task
-    chosen[running] = columns.task_count[running]
-    by_row = columns.row_replicas * 0
-    by_row[columns.row_start[:-1]] = chosen
-    return Placement.of(by_row, row, columns.current_node, columns.current_replicas)
+    chosen = np.zeros(columns.rows, np.int64)
+    chosen[row] = columns.task_count[columns.current_task]
+    return Placement.of(chosen, row, columns.current_node, columns.current_replicas)

@@ -124,10 +124,9 @@ class _Search:
         self.session.neighbourhoods.relaxation = found
         if found is None:
             return
-        self._take_offer(clock)
-        free = self.session.neighbourhoods.kernel(self.values)
-        base = np.zeros(self.model.columns, np.int64) if self.values is None else self.values
-        self._keep(self._repair(base, free, self.values, clock.left * KERNEL_SHARE, by_highs))
+        free = self.session.neighbourhoods.kernel()
+        nothing = np.zeros(self.model.columns, np.int64)
+        self._keep(self._repair(nothing, free, None, clock.left * KERNEL_SHARE, by_highs))
 
     def _keep(self, repaired: Repaired | None) -> None:
         """Go on from a repaired solution unless it is worse, and tell if it is better."""

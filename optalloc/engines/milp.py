@@ -169,24 +169,12 @@ class _Run:
             api.HighsModelStatus.kUnboundedOrInfeasible,
         ):
             return LevelResult("infeasible", None)
-        if not self.session.model.columns:
-            return self._constant()
         values = self._solution()
         self._report(highs.getInfo().mip_dual_bound, final=True)
         optimal = status in (api.HighsModelStatus.kOptimal, api.HighsModelStatus.kModelEmpty)
         if optimal and not self.session.model.integer.any():
             self._report(highs.getInfo().objective_function_value, final=True)
         return LevelResult("optimal" if optimal else "stopped", values)
-
-    def _constant(self) -> LevelResult:
-        """Without columns HiGHS does not look at the rows, all of which are constants."""
-        model = self.session.model
-        if np.any(model.low > 0) or np.any(model.high < 0):
-            return LevelResult("infeasible", None)
-        values = np.zeros(0, np.int64)
-        self._emit(values)
-        self._report(0.0, final=True)
-        return LevelResult("optimal", values)
 
     def _solution(self) -> IntArray | None:
         highs, api = self.session._highs, self.session._api

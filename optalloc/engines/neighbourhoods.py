@@ -76,10 +76,10 @@ class Neighbourhoods:
             return self._by_tasks(size, values)
         return self._mixed(size, values)
 
-    def kernel(self, values: IntArray | None) -> IntArray:
-        """All columns that the relaxation uses or finds cheap, and those in use."""
+    def kernel(self) -> IntArray:
+        """All columns that the relaxation uses or finds cheap, and those of the start."""
         classes = np.arange(self.classes)
-        return self._cheap(self._columns_of(classes, None, values), values, CHEAPEST[0])
+        return self._cheap(self._columns_of(classes, None, None), None, CHEAPEST[0])
 
     def _by_nodes(self, size: int, values: IntArray, cost: IntArray) -> IntArray:
         """All that runs on a few nodes may be dealt anew among them (or go back home)."""

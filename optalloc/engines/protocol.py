@@ -134,6 +134,8 @@ class Clock:
 def run(session: Session, model: SparseModel, job: Job, emit: Emit) -> Finished:
     """Minimise the levels in order, each held at its best value for the later ones."""
     clock = Clock(job.time_limit)
+    if not model.columns:
+        return _run_empty(model, emit)
     given: list[int] = []
     ended: Ended = "optimal"
     for level in range(max(model.levels, 1)):
@@ -148,3 +150,15 @@ def run(session: Session, model: SparseModel, job: Job, emit: Emit) -> Finished:
             break
         given.append(model.level_value_at(level, result.values))
     return Finished(ended, session.log())
+
+
+def _run_empty(model: SparseModel, emit: Emit) -> Finished:
+    """Nothing to decide: the constants are the answer, if they keep the rules."""
+    nothing = np.zeros(0, np.int64)
+    if not model.satisfied(nothing):
+        return Finished("infeasible")
+    emit(Incumbent(nothing))
+    constants = tuple(model.level_constant.tolist())
+    for level, value in enumerate(constants):
+        emit(Bound(level, value, constants[:level]))
+    return Finished("optimal")

@@ -60,6 +60,7 @@ class Race:
     out_of_memory: bool = False
     infeasible: bool = False
     _runners: list[Runner] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
     _shared: dict[int, tuple[IO[bytes], Shared]] = field(default_factory=dict)
     _inbox: queue.SimpleQueue[tuple[Runner, Message | None]] = field(
         default_factory=queue.SimpleQueue
@@ -73,6 +74,8 @@ class Race:
         finally:
             for runner in self._runners:
                 runner.worker.kill()
+            for thread in self._threads:
+                thread.join()
             for file, _ in self._shared.values():
                 file.close()
 
@@ -84,7 +87,9 @@ class Race:
         file, shared = self._shared[key]
         runner = Runner(name, Worker(name, file, shared, job), loaded)
         self._runners.append(runner)
-        threading.Thread(target=self._listen, args=(runner,), daemon=True).start()
+        thread = threading.Thread(target=self._listen, args=(runner,), daemon=True)
+        thread.start()
+        self._threads.append(thread)
         return runner
 
     def stop(self, runner: Runner) -> None:
@@ -127,7 +132,8 @@ class Race:
         while True:
             message = runner.worker.receive()
             self._inbox.put((runner, message))
-            if message is None or isinstance(message, Finished):
+            if message is None:
+                runner.worker.close()
                 return
 
     def _hear(self, runner: Runner, message: Message | None) -> None:
@@ -143,7 +149,7 @@ class Race:
             runner.finished = message
             self._log(runner.name, message.log)
             self.infeasible |= message.ended == "infeasible" and self.ledger.placement is None
-        else:
+        elif runner.finished is None:
             runner.finished = Finished("stopped")
             self.failures.append(f"{runner.name} failed: {runner.worker.failure()}")
 

@@ -124,6 +124,11 @@ class Worker:
             if stream is not None:
                 _close(stream)
 
+    def close(self) -> None:
+        """Close the stream of messages, once it has ended."""
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
     def _read_errors(self) -> None:
         assert self._process.stderr is not None
         for line in self._process.stderr:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from optalloc.engines.auto import estimate_entries
-from optalloc.engines.protocol import Clock, Emit, Incumbent, Job, Message
+from optalloc.engines.protocol import Clock, Emit, Incumbent, Job, Message, run
 from optalloc.explaining.relaxing import replaced
 from optalloc.explaining.words import describe
 from optalloc.formulation.encoding import Encoding, encode
@@ -173,8 +173,8 @@ def answer_to(
         return Answer()
     heard: Emit = (best := _Best(encoding))
     seconds = clock.left
-    session = Highs().open(model, Job(seconds, deterministic=True))
-    result = session.minimise(0, (), seconds, heard)
+    job = Job(seconds, deterministic=True)
+    result = run(Highs().open(model, job), model, job, heard)
     best.answer.infeasible = result.ended == "infeasible" and best.answer.placement is None
     best.answer.optimal = result.ended == "optimal" and best.answer.placement is not None
     return best.answer

@@ -31,11 +31,11 @@ class Members:
         order = np.argsort(columns.membership_group[kind >= 0], kind="stable")
         self._kind = kind[kind >= 0][order]
         self._group = columns.membership_group[kind >= 0][order]
+        self._start = np.searchsorted(self._group, np.arange(columns.groups + 1)).tolist()
 
     def of(self, group: int) -> IntArray:
         """Kinds of tasks in a group."""
-        low, high = np.searchsorted(self._group, [group, group + 1])
-        return self._kind[low:high]
+        return self._kind[self._start[group] : self._start[group + 1]]
 
     def total(self, of_kinds: IntArray) -> IntArray:
         """Sum of a number over the tasks of each group."""
@@ -52,19 +52,22 @@ class Reach:
         columns = kinds.problem.columns
         self.names, self.domain = columns.scope(scope)
         self.entry = columns.node_entry
-        self._known: dict[tuple[int, ...], tuple[BoolArray, bool]] = {}
+        self._line = kinds.lines[1].tolist()
+        self._known: dict[frozenset[int], tuple[BoolArray, bool]] = {}
 
-    def of(self, kinds: IntArray) -> tuple[BoolArray, bool]:
-        """Domains that kinds of tasks reach, and whether they reach a node outside of all."""
-        lines, line_of = self.kinds.lines
-        used = tuple(sorted(set(line_of[kinds].tolist())))
-        if used not in self._known:
-            entries = np.asarray(lines[list(used)].any(axis=0), bool)
+    def lines(self, kinds: IntArray) -> frozenset[int]:
+        """Sets of node entries that kinds of tasks may use, as lines of `Kinds.lines`."""
+        return frozenset([self._line[k] for k in kinds.tolist()])
+
+    def of(self, lines: frozenset[int]) -> tuple[BoolArray, bool]:
+        """Domains that some sets of node entries reach, and whether they have a node in none."""
+        if lines not in self._known:
+            entries = np.asarray(self.kinds.lines[0][sorted(lines)].any(axis=0), bool)
             domain = self.domain[entries[self.entry]]
             reached = np.zeros(len(self.names), bool)
             reached[domain[domain >= 0]] = True
-            self._known[used] = reached, bool(np.any(domain < 0))
-        return self._known[used]
+            self._known[lines] = reached, bool(np.any(domain < 0))
+        return self._known[lines]
 
 
 def too_many_together(kinds: Kinds, members: Members) -> Iterator[Reason]:
@@ -80,7 +83,7 @@ def too_many_together(kinds: Kinds, members: Members) -> Iterator[Reason]:
             if replicas <= policy.limit:
                 continue
             mine = members.of(g)
-            domains, free = reach.of(mine[kinds.required[mine]])
+            domains, free = reach.of(reach.lines(mine[kinds.required[mine]]))
             most = policy.limit * int(domains.sum())
             if replicas > most and not free:
                 yield Reason(
@@ -105,7 +108,7 @@ def too_few_domains(kinds: Kinds, members: Members) -> Iterator[Reason]:
             if not has_required[g]:
                 continue
             replicas = int(largest[g])
-            domains = int(reach.of(members.of(g))[0].sum())
+            domains = int(reach.of(reach.lines(members.of(g)))[0].sum())
             if wanted <= min(replicas, domains):
                 continue
             has = (
@@ -129,23 +132,32 @@ def nothing_to_depend_on(kinds: Kinds, members: Members) -> Iterator[Reason]:
         if not isinstance(policy, Dependency) or not policy.hard:
             continue
         reach = Reach(kinds, policy.scope)
+        met: set[tuple[frozenset[int], frozenset[int]]] = set()
         for first, second in policy.pairs:
             mine, other = members.of(index[first]), members.of(index[second])
             mine = mine[kinds.required[mine]]
-            hosts = reach.of(other)[0]
-            _, line = kinds.lines
-            _, one_each = np.unique(line[mine], return_index=True)
-            for k in mine[np.sort(one_each)].tolist():
-                domains, free = reach.of(np.array([k]))
-                if free or (domains & hosts).any():
-                    continue
+            wanted, offered = reach.lines(mine), reach.lines(other)
+            if (wanted, offered) in met:
+                continue
+            hosts, _ = reach.of(offered)
+            alone = [k for k in mine.tolist() if not _met(reach, np.array([k]), hosts)]
+            if not alone:
+                met.add((wanted, offered))
+            for k in alone:
                 why = "that group has no tasks"
                 if other.size:
-                    where = name_entries(problem.columns, kinds.lines[0][line[k]])
+                    entries = kinds.lines[0][sorted(reach.lines(np.array([k])))[0]]
+                    where = name_entries(problem.columns, entries)
                     why = f"no {policy.scope} that it can reach (on {where}) can host that group"
                 name = problem.instance.tasks[int(kinds.task[k])].name
                 text = f"group {first} needs group {second} in its {policy.scope}, but {why}"
                 yield Reason(name, text)
+
+
+def _met(reach: Reach, kinds: IntArray, hosts: BoolArray) -> bool:
+    """Whether tasks reach a host, or a node where the rule asks for none."""
+    domains, free = reach.of(reach.lines(kinds))
+    return free or bool(np.any(domains & hosts))
 
 
 CHECKS = (too_many_together, too_few_domains, nothing_to_depend_on)

@@ -9,7 +9,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.model import Form, Linear, Model, Side
+from optalloc.formulation.model import INFINITY, Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Excess, Shape, largest, smallest
 from optalloc.formulation.terms import Chosen, Family, Limit, Metric, Placed, Term
@@ -287,8 +287,9 @@ class _Values:
 
 
 def whole(number: Fraction, down: bool) -> int:
-    """Round a limit to whole quanta."""
-    return floor(number) if down else ceil(number)
+    """Round a limit to whole quanta; one that no value can reach is none."""
+    rounded = floor(number) if down else ceil(number)
+    return max(-INFINITY, min(rounded, INFINITY))
 
 
 def encode_metric(encoding: Encoding, metric: Metric, side: Side) -> Linear:

@@ -126,11 +126,13 @@ def _place(
     np.add.at(total, inverse.ravel(), placement.replicas)
     most = _staying(problem, key, total)
     pair_key = pairs.block * problem.nodes + pairs.node
-    at: IntArray = np.searchsorted(pair_key, key)
+    at = np.asarray(np.searchsorted(pair_key, key), np.int64)
     if key.size and (at.max() >= pair_key.size or np.any(pair_key[at] != key)):
         return None
-    here = np.minimum(total, pairs.upper[at])
-    here = np.where(pairs.stays[at], np.minimum(here, most), here)
+    here = np.where(pairs.stays[at], np.minimum(total, most), total)
+    if np.any(pairs.stays[at] & (here > pairs.upper[at])):
+        return None
+    here = np.minimum(here, pairs.upper[at])
     values[at] = here
     rest = total - here
     more = np.flatnonzero(rest)

@@ -10,7 +10,16 @@ from random import Random
 import numpy as np
 from generate import shuffled
 from numpy.typing import NDArray
-from solving import ENGINES, JOB, LONG, NotSolved, evaluate, minimise_fixed, minimise_relaxed
+from solving import (
+    ENGINES,
+    JOB,
+    LONG,
+    NotSolved,
+    evaluate,
+    finished,
+    minimise_fixed,
+    minimise_relaxed,
+)
 from space import Space, space_of
 
 from optalloc.engines.protocol import Bound, Incumbent, Message
@@ -20,7 +29,6 @@ from optalloc.formulation.loads import in_use
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import UnsupportedSide
-from optalloc.formulation.sparse import finish
 from optalloc.formulation.translating import from_placement, to_placement
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
@@ -128,6 +136,8 @@ class Formulated:
             if values is None:
                 assert self.splits or not sample.report.feasible, "no columns for what is allowed"
                 continue
+            if self.merges_nodes and self.overloaded(sample):
+                continue  # No way to deal it out.
             scored = self.case.score(to_placement(encoding, values))
             if not self.merges_nodes:
                 assert scored.report.values == sample.report.values, "there and back"
@@ -138,12 +148,12 @@ class Formulated:
                 assert all(a <= b for a, b in pairs), "no worse where nodes are merged"
             yield values[: self.decided], scored
 
-    @property
-    def capacity_rules(self) -> set[str]:
-        """Labels of the policies that keep loads within capacities."""
+    def overloaded(self, scored: Scored) -> bool:
+        """Whether a hard capacity is exceeded."""
         objective, columns = self.case.objective, self.problem.columns
         pairs = zip(objective.labels, objective.policies, strict=True)
-        return {label for label, policy in pairs if policy.caps(columns)}
+        rules = {label for label, policy in pairs if policy.caps(columns)}
+        return any(v.rule in rules for v in scored.report.violations)
 
     @property
     def merges_nodes(self) -> bool:
@@ -194,7 +204,7 @@ def metrics_are_exact(formulated: Formulated, form: Form) -> None:
     kept = [
         (values, scored)
         for values, scored in formulated.translated
-        if not any(v.hard and v.rule in formulated.capacity_rules for v in scored.report.violations)
+        if not formulated.overloaded(scored)
     ]
     if not kept:
         return
@@ -267,7 +277,7 @@ def optima_are_the_best(formulated: Formulated, form: Form) -> None:
 
 
 def _run(encoding: Encoding, form: Form, emit: Callable[[Message], None]) -> str:
-    model = finish(encoding)
+    model = finished(encoding)
     session = ENGINES[form].open(model, JOB)
     given: list[int] = []
     for level in range(model.levels):

@@ -42,7 +42,7 @@ def minimise_fixed(encoding: Encoding, goal: Linear, fixed: IntArray) -> IntArra
     IntArray or None
         Values of all columns, (copies, columns); None where there is no solution.
     """
-    model = replace_levels(finish(encoding), goal)
+    model = replace_levels(finished(encoding), goal)
     decided = fixed.shape[1]
     if np.any(fixed < model.lower[:decided]) or np.any(fixed > model.upper[:decided]):
         return None
@@ -54,6 +54,19 @@ def minimise_fixed(encoding: Encoding, goal: Linear, fixed: IntArray) -> IntArra
     if result.ended != "optimal" or result.values is None:
         raise NotSolved(f"the engine ended with {result.ended}")
     return result.values.reshape(len(fixed), model.columns)
+
+
+def finished(encoding: Encoding) -> SparseModel:
+    """Finish a model and make sure that engines can read it at all."""
+    model = finish(encoding)
+    used = np.concatenate([model.column, model.level_column, model.max_column, model.max_target])
+    assert not used.size or (used.min() >= 0 and used.max() < model.columns), "columns exist"
+    literal = model.literal[model.literal != INFINITY]
+    assert np.all(np.where(literal < 0, -literal - 1, literal) < model.columns), "literals exist"
+    assert np.all(model.lower <= model.upper), "columns have a value"
+    assert model.start[0] == 0, "rows start at the first entry"
+    assert model.start[-1] == model.column.size, "rows end at the last entry"
+    return model
 
 
 def replace_levels(model: SparseModel, goal: Linear) -> SparseModel:
@@ -123,7 +136,7 @@ def minimise_relaxed(encoding: Encoding, goal: Linear, fixed: FloatArray) -> Flo
     """Minimise a goal with the first columns fixed and all others continuous."""
     import highspy
 
-    model = replace_levels(finish(encoding), goal)
+    model = replace_levels(finished(encoding), goal)
     lower, upper = model.lower.astype(float), model.upper.astype(float)
     lower[: fixed.size], upper[: fixed.size] = fixed, fixed
     cost = np.zeros(model.columns)

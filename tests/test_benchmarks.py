@@ -1,0 +1,359 @@
+"""The benchmarks: what they measure is kept, resumed, judged and stated as it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from benchmarks import __main__ as command
+from benchmarks.contract import (
+    DATA,
+    ROOT,
+    Benchmark,
+    Case,
+    Context,
+    Figure,
+    NoData,
+    Row,
+    at_least,
+    at_most,
+)
+from benchmarks.fresh import fresh
+from benchmarks.generated import assignment
+from benchmarks.judged import brute_force
+from benchmarks.registry import benchmarks
+from benchmarks.results import path_of, rows_of
+from benchmarks.suites import gap, roadef, time_limit
+from benchmarks.tables import (
+    BEGIN,
+    END,
+    circumstances,
+    number,
+    plain,
+    readme_table,
+    table_of,
+    write_table,
+)
+from optalloc.formats import formats
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(command.main, arguments)
+
+
+# --- what there is -------------------------------------------------------------------------------
+
+
+def test_every_benchmark_is_found_and_listed() -> None:
+    listed = run("--list").stdout
+    assert {"gap", "model_building", "reading", "roadef", "startup", "time_limit"} <= set(
+        benchmarks()
+    )
+    for name, benchmark in benchmarks().items():
+        assert f"{name} " in listed
+        assert benchmark.summary in listed
+
+
+def test_an_unknown_benchmark_is_bad_usage() -> None:
+    done = run("nothing")
+    assert done.exit_code == 2
+    assert "no benchmark nothing; there are gap," in done.stderr
+
+
+@pytest.mark.parametrize("stated", [None, "", "/no/such/folder"])
+def test_missing_data_are_said_before_anything_is_measured(
+    stated: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if stated is None:
+        monkeypatch.delenv(DATA, raising=False)
+    else:
+        monkeypatch.setenv(DATA, stated)
+    done = run("--output", str(tmp_path / "results"))
+    assert done.exit_code == 2
+    assert f"{DATA} must name the folder with the public data" in done.stderr
+    assert "--smoke" in done.stderr
+    assert not (tmp_path / "results").exists()
+    with pytest.raises(NoData):
+        Context(tmp_path).data("gap")
+
+
+def test_cases_of_a_benchmark_have_different_keys(tmp_path: Path) -> None:
+    for name, benchmark in benchmarks().items():
+        keys = [case.key for case in benchmark.cases(Context(tmp_path, smoke=True, seeds=(0, 1)))]
+        assert len(keys) == len(set(keys)), name
+
+
+# --- rows ----------------------------------------------------------------------------------------
+
+
+class Counting:
+    """A benchmark whose cases count how often they are measured."""
+
+    def __init__(self, wrong: int = 0) -> None:
+        self.measured: list[str] = []
+        self.failing: set[str] = set()
+        self.wrong = wrong
+
+    def benchmark(self) -> Benchmark:
+        return Benchmark("counts", 0.1, self.cases, self.figures)
+
+    def cases(self, context: Context) -> list[Case]:
+        return [Case(key, self._measure(key)) for key in ("one", "two", "three")]
+
+    def _measure(self, key: str) -> Callable[[], Row]:
+        def measure() -> Row:
+            self.measured.append(key)
+            if key in self.failing:
+                raise RuntimeError("out of luck")
+            return {"value": len(self.measured)}
+
+        return measure
+
+    def figures(self, rows: Sequence[Row]) -> list[Figure]:
+        return [
+            Figure("rows", len(rows), "", at_least(2), (len(rows), 3)),
+            Figure("wrong answers", self.wrong, "", at_most(0), sound=True),
+        ]
+
+
+@pytest.fixture
+def counting(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    made = Counting()
+    monkeypatch.setattr(command, "benchmarks", lambda: {"counting": made.benchmark()})
+    return made
+
+
+def test_rows_say_what_was_measured_where_and_when(counting: Counting, tmp_path: Path) -> None:
+    assert run("--output", str(tmp_path)).exit_code == 0
+    rows = rows_of(tmp_path, "counting")
+    assert [(row["case"], row["value"]) for row in rows] == [("one", 1), ("two", 2), ("three", 3)]
+    for row in rows:
+        assert row["benchmark"] == "counting"
+        assert set(row["machine"]) == {"cpu", "cores", "memory_gb", "system", "python"}
+        assert row.keys() >= {"date", "version", "command", "load_before"}
+        assert row["smoke"] is False
+
+
+def test_resuming_measures_what_is_missing_only(counting: Counting, tmp_path: Path) -> None:
+    run("--output", str(tmp_path), "--only", "t*")
+    assert counting.measured == ["two", "three"]
+    with path_of(tmp_path, "counting").open("ab") as file:
+        file.write(b'{"case": "torn')
+    run("--output", str(tmp_path), "--resume")
+    assert counting.measured == ["two", "three", "one"]
+    assert [row["case"] for row in rows_of(tmp_path, "counting")] == ["two", "three", "one"]
+
+
+def test_measuring_again_replaces_the_rows_of_the_cases_asked_for(
+    counting: Counting, tmp_path: Path
+) -> None:
+    run("--output", str(tmp_path))
+    run("--output", str(tmp_path), "--only", "two")
+    rows = rows_of(tmp_path, "counting")
+    assert [(row["case"], row["value"]) for row in rows] == [("one", 1), ("three", 3), ("two", 4)]
+
+
+def test_a_failing_measurement_costs_its_own_row_and_the_exit_code(
+    counting: Counting, tmp_path: Path
+) -> None:
+    counting.failing = {"two"}
+    done = run("--output", str(tmp_path))
+    assert done.exit_code == 1
+    assert "failed: counting, two: RuntimeError: out of luck" in done.stderr
+    assert [row["case"] for row in rows_of(tmp_path, "counting")] == ["one", "three"]
+
+
+@pytest.mark.parametrize("smoke", [False, True])
+def test_a_wrong_answer_fails_the_run_but_a_missed_target_does_not(
+    counting: Counting, tmp_path: Path, smoke: bool
+) -> None:
+    options = ["--output", str(tmp_path), *["--smoke"] * smoke]
+    assert run("--only", "one", *options).exit_code == 0
+    counting.wrong = 1
+    done = run(*options)
+    assert done.exit_code == 1
+    assert "wrong answers: 1" in done.stderr
+
+
+def test_rows_of_a_smoke_run_are_never_stated(counting: Counting, tmp_path: Path) -> None:
+    run("--smoke", "--output", str(tmp_path))
+    assert rows_of(tmp_path, "counting")
+    assert readme_table({"counting": counting.benchmark()}, tmp_path) == ""
+
+
+def test_a_function_runs_in_a_process_of_its_own_and_its_failure_is_told() -> None:
+    row = fresh(time_limit.limited, {"kind": "assignment", "nodes": 3, "tasks": 5}, 2.0, 0)
+    assert row["status"] == "optimal"
+    with pytest.raises(RuntimeError, match="KeyError: 'no-such-kind'"):
+        fresh(time_limit.limited, {"kind": "no-such-kind", "files": ["x"]}, 2.0, 0)
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def solved(name: str, **fields: Any) -> Row:
+    row: Row = {
+        "name": name,
+        "seed": 0,
+        "time_limit": 10.0,
+        "status": "optimal",
+        "wall_s": 1.0,
+        "value": 100.0,
+        "bound": 100.0,
+        "best": 100.0,
+        "gap": 0.0,
+        "contradicts": False,
+        "refused": [],
+    }
+    return {**row, **fields}
+
+
+def met(figures: Sequence[Figure]) -> list[str]:
+    return [figure.met for figure in figures]
+
+
+def test_a_figure_is_met_only_when_all_that_it_takes_was_measured() -> None:
+    rows = [solved(f"cattrysse1994/gap{i}") for i in range(gap.EASY)]
+    assert met(gap.BENCHMARK.figures(rows)) == ["yes", "yes", "yes"]
+    assert met(gap.BENCHMARK.figures(rows[1:])) == ["part", "yes", "yes"]
+    late = [*rows[1:], solved("cattrysse1994/gap0", wall_s=10.5)]
+    assert met(gap.BENCHMARK.figures(late)) == ["no", "yes", "yes"]
+
+
+def test_gaps_are_stated_as_mean_and_largest() -> None:
+    rows = [solved(f"yagiura2004/d{i}", gap=0.001) for i in range(gap.HARD - 1)]
+    rows.append(solved("yagiura2004/e1", gap=0.03, status="feasible"))
+    answers, mean, largest, *sound = gap.BENCHMARK.figures(rows)
+    assert (answers.measured, answers.met) == (28, "yes")
+    assert mean.measured == pytest.approx((27 * 0.1 + 3) / 28)
+    assert (mean.met, largest.met, largest.detail) == ("yes", "no", "yagiura2004/e1")
+    assert met(sound) == ["yes", "yes"]
+
+
+def test_answers_that_are_refused_and_bounds_that_are_wrong_are_counted() -> None:
+    rows = [solved("a1_1", refused=["capacity"]), solved("a1_3", contradicts=True)]
+    *_, refused, contradicted = roadef.BENCHMARK.figures(rows)
+    assert (refused.measured, refused.met, refused.sound) == (1, "no", True)
+    assert (contradicted.measured, contradicted.met, contradicted.sound) == (1, "no", True)
+
+
+def test_no_answer_misses_the_target() -> None:
+    _, figure, *_ = roadef.BENCHMARK.figures(
+        [solved("a1_1"), solved("a1_2", value=None, gap=None, bound=None)]
+    )
+    assert (figure.measured, figure.met) == (None, "no")
+
+
+def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:
+    def limited(limit: float, wall: float, stopped_by: str) -> Row:
+        over = wall - limit
+        return {
+            "instance": "x", "limit": limit, "wall_s": wall, "over_s": over, "value": None,
+            "over_allowed": over / (0.05 * limit + 0.5), "stopped_by": stopped_by,
+        }  # fmt: skip
+
+    rows = [limited(10, 10.5, "time"), limited(1, 1.5, "time"), limited(1, 3, "proof")]
+    share, worst, answered = time_limit.BENCHMARK.figures(rows)
+    assert share.measured == pytest.approx(100 * 0.5 / 0.55)
+    assert share.cases == (2, 50)
+    assert worst.measured == pytest.approx(0.5)
+    assert answered.measured == 0
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.1234, "s", "0.123 s"), (3, "s", "3 s"), (1634.2, "MB", "1,634 MB"), (0, "", "0")],
+)
+def test_numbers_are_as_precise_as_people_need(value: float, unit: str, text: str) -> None:
+    assert number(value, unit) == text
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def test_the_table_is_written_between_the_markers_and_nowhere_else(
+    counting: Counting, tmp_path: Path
+) -> None:
+    run("--output", str(tmp_path), "--only", "t*")
+    known = {"counting": counting.benchmark()}
+    table = readme_table(known, tmp_path)
+    measured = "2 (2 of 3 cases measured)"
+    assert f"| rows | ≥ 2 | {measured} | part | `python -m benchmarks counting` |" in table
+    assert circumstances(rows_of(tmp_path, "counting"))[0] in table
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write_table(readme, table)
+    assert readme.read_text() == f"before\n{BEGIN}\n{table}\n{END}\nafter\n"
+    assert table_of(readme) == table
+
+
+def test_a_text_without_markers_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text("no markers")
+    with pytest.raises(ValueError, match="expected the markers"):
+        write_table(readme, "table")
+    assert readme.read_text() == "no markers"
+
+
+def test_the_readme_states_what_the_committed_results_say() -> None:
+    assert table_of(ROOT / "README.md") == readme_table(benchmarks(), command.RESULTS)
+
+
+def test_plain_tables_have_aligned_columns() -> None:
+    lines = plain([Figure("a", 1.0, "s", at_most(2)), Figure("longer", None)]).splitlines()
+    assert lines[0].index("target") == lines[1].index("≤ 2 s")
+    assert "yes" in lines[1]
+
+
+# --- instances and judges ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(5, 3), (12, 4)])
+def test_a_generated_problem_is_the_same_as_a_file_and_as_an_instance(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
+    made = assignment(*size, seed=3)
+    assert made == assignment(*size, seed=3)
+    path = tmp_path / "made.txt"
+    path.write_text(made.text())
+    read, stated = formats()["gap"].read([path]).columns, made.instance().columns
+    every = np.arange(size[0])[:, None], np.arange(size[1])[None, :]
+    assert np.array_equal(read.capacity, stated.capacity)
+    assert np.array_equal(read.demand[0].at(*every), stated.demand[0].at(*every))
+    assert np.array_equal(read.cost.at(*every), stated.cost.at(*every))
+
+
+def test_the_gap_judge_adds_up_by_hand() -> None:
+    judge = gap.judge_of("2 3  1 2 3  4 5 6  1 1 1  2 2 2  2 9")
+    assert judge("0\n0\n1\n") == ([], 9)
+    assert judge("0\n0\n0\n") == (["agent 0 holds 3 > 2"], 6)
+    assert judge("0\n0\n") == (["not an agent for each task"], 0)
+    assert judge("0\n0\n2\n") == (["not an agent for each task"], 0)
+
+
+def test_the_small_reassignment_starts_feasible_and_can_be_improved() -> None:
+    model, start = roadef.small_model(1)
+    judge = roadef.judge_of(model, start)
+    broken, cost = judge(start)
+    assert not broken
+    best = brute_force(judge, roadef.MACHINES, roadef.PROCESSES)
+    assert 0 < best < cost
+
+
+def test_a_smoke_run_goes_from_end_to_end_without_data(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The suites solve, export, judge and compare; every benchmark is smoked by ``.ci/run``."""
+    monkeypatch.delenv(DATA, raising=False)
+    done = run("gap", "roadef", "--smoke", "--json", "--output", str(tmp_path))
+    assert done.exit_code == 0, done.output
+    for name, count in (("gap", 2), ("roadef", 1)):
+        rows = rows_of(tmp_path, name)
+        assert [row["status"] for row in rows] == ["optimal"] * count
+        assert all(row["value"] == row["best"] == row["bound"] for row in rows)
+        assert not any(row["refused"] or row["contradicts"] for row in rows)

@@ -28,9 +28,9 @@ LARGE_ENTRIES = 100_000
 """From this size on a proof is unlikely: the search for better solutions starts at once."""
 PROOF_SHARE = 0.15
 """Part of the time in which two exact engines race before one yields to the search."""
-GREEDY_SHARE = 0.1
+GREEDY_SHARE = 0.25
 LONGEST_GREEDY = 60.0
-SECONDS_PER_ENTRY = 1e-6
+SECONDS_PER_ENTRY = 4e-7
 """Time to formulate and load an entry of a model, from measurements; an upper estimate."""
 BYTES_PER_ENTRY = 250
 """Memory of an engine per entry of the model, from measurements; an upper estimate."""
@@ -66,7 +66,7 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
-        if not self._affordable(problem.blocks * problem.nodes * len(problem.active)):
+        if not self._affordable(problem.most_pairs * len(problem.active)):
             if self.ledger.placement is None:
                 self._greedy(1.0)
             return

@@ -143,9 +143,10 @@ def load(model: SparseModel) -> Any:
 
     loaded = cp_model.CpModel()
     proto = loaded.proto
-    add_variable = proto.variables.add
-    for bounds in zip(model.lower.tolist(), model.upper.tolist(), strict=True):
-        add_variable().domain.extend(bounds)
+    ranges = list(zip(model.lower.tolist(), model.upper.tolist(), strict=True))
+    # Few ranges are different: each is made once and copied.
+    variables = {bounds: _variable(*bounds) for bounds in set(ranges)}
+    proto.variables.extend([variables[bounds] for bounds in ranges])
     add_constraint = proto.constraints.add
     columns, values = model.column.tolist(), model.value.tolist()
     starts = model.start.tolist()
@@ -163,6 +164,14 @@ def load(model: SparseModel) -> Any:
     for i in range(model.max_target.size):
         _add_maximum(model, i, add_constraint().lin_max)
     return loaded
+
+
+def _variable(lower: int, upper: int) -> Any:
+    from ortools.sat.python import cp_model_helper
+
+    variable = cp_model_helper.IntegerVariableProto()
+    variable.domain.extend((lower, upper))
+    return variable
 
 
 def _add_maximum(model: SparseModel, index: int, proto: Any) -> None:

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.protocol import Clock
+from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.terms import Placed, Term
 from optalloc.formulation.translating import expand_placement
 from optalloc.instance.placement import Placement
+from optalloc.instance.quanta import exact
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -38,6 +40,8 @@ class _Tracked:
         Per level: what one unit adds to it (turned so that less is better).
     rule
         Whether its limit is hard.
+    limited, factor
+        Which of the hard limits on goals it adds to (-1: none), and what one unit adds.
     """
 
     term: Term
@@ -45,6 +49,8 @@ class _Tracked:
     reduced: IntArray
     weight: IntArray
     rule: bool
+    limited: int
+    factor: int
 
 
 class Greedy:
@@ -53,7 +59,9 @@ class Greedy:
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         self.every = np.arange(problem.nodes, dtype=np.int64)
-        self.tracked = _track(problem)
+        self.most = _limits(problem)
+        self.spent = np.zeros(len(self.most), np.int64)
+        self.tracked = _track(problem, list(self.most))
         self.x: dict[tuple[int, int], int] = {}
         self.y = np.zeros(problem.choices, np.int64)
         homes = zip(*(part.tolist() for part in problem.home), strict=True)
@@ -67,11 +75,11 @@ class Greedy:
         first = np.searchsorted(problem.choice_class, np.arange(problem.classes + 1))
         for k in self._order():
             if clock.left <= 0:
-                return False
+                return not problem.class_required[k]
             choices = np.arange(first[k], first[k + 1])
             left = int(problem.task_classes.count[k])
             for c in sorted(choices.tolist(), key=self._gain):
-                left -= self._place(int(c), left, clock)
+                left -= self._place(int(c), self._within_limits(int(c), left), clock)
                 if not left:
                     break
             if left and problem.class_required[k]:
@@ -89,7 +97,7 @@ class Greedy:
         return expand_placement(self.problem, self.y, block, node, replicas)
 
     def _order(self) -> IntArray:
-        """Required classes first, large ones first; optional ones by weight for their size."""
+        """What runs first, then required classes, large ones first; optional ones by density."""
         problem, columns = self.problem, self.problem.columns
         size = np.zeros(problem.classes)
         total = np.maximum(problem.capacity.sum(axis=0), 1).astype(float)
@@ -100,7 +108,8 @@ class Greedy:
             size = np.maximum(size, demand * columns.row_replicas[row] / total[i])
         weight = columns.stated_weight[problem.task_classes.task]
         value = np.where(problem.class_required, np.inf, weight / np.maximum(size, 1e-12))
-        return np.lexsort((-size, -value)).astype(np.int64)
+        arrives = np.array([k not in self.stays for k in range(problem.classes)])
+        return np.lexsort((-size, arrives, -value)).astype(np.int64)
 
     def _gain(self, choice: int) -> tuple[int, ...]:
         """What choosing a row changes at each level by itself."""
@@ -111,6 +120,20 @@ class Greedy:
             for chosen in tracked.term.family.chosen:
                 change += tracked.weight * int(chosen.coefficient[row])
         return tuple(change.tolist())
+
+    def _within_limits(self, choice: int, tasks: int) -> int:
+        """How many tasks of a row the limits allow by what the row itself draws."""
+        row = self.problem.choice_row[choice]
+        drawn = np.zeros(len(self.most), np.int64)
+        for tracked in self.tracked:
+            for chosen in tracked.term.family.chosen:
+                if tracked.limited >= 0:
+                    drawn[tracked.limited] += tracked.factor * int(chosen.coefficient[row])
+        for limit, amount in enumerate(drawn.tolist()):
+            if amount > 0:
+                left = list(self.most.values())[limit] - int(self.spent[limit])
+                tasks = min(tasks, max(left // amount, 0))
+        return tasks
 
     def _place(self, choice: int, tasks: int, clock: Clock) -> int:
         """Place up to so many tasks in a row; how many found a place."""
@@ -149,15 +172,22 @@ class Greedy:
         room = np.where(allowed, wanted, 0).astype(np.int64)
         keys = [np.zeros(problem.nodes, np.int64)] * (len(problem.objective.levels) + 1)
         home = self._home_left(block)
+        draws = np.zeros((len(self.most), problem.nodes), np.int64)
         for tracked in self.tracked:
             for placed in tracked.term.family.placed:
-                self._weigh(tracked, placed, block, home, room, keys)
-        usable = np.flatnonzero(room > 0)
+                self._weigh(tracked, placed, block, home, room, keys, draws)
+        for most, spent, draw in zip(self.most.values(), self.spent, draws, strict=True):
+            fits = np.maximum(most - spent, 0) // np.maximum(draw, 1)
+            room = np.where(draw > 0, np.minimum(room, fits), room)
+        # What runs stays where it is if it can: a first answer, not the last word.
+        staying = np.zeros(0, np.int64) if home is None else np.flatnonzero((room > 0) & (home > 0))
+        usable = staying if staying.size else np.flatnonzero(room > 0)
         if not usable.size:
             return None
         order = np.lexsort([key[usable] for key in reversed(keys)])
         node = int(usable[order[0]])
-        number = int(room[node])
+        # A new domain is worth something to the first replica only.
+        number = 1 if keys[0][node] < 0 else int(room[node])
         if home is not None and home[node]:
             number = min(number, int(home[node]))
         return node, number
@@ -180,6 +210,7 @@ class Greedy:
         home: IntArray | None,
         room: IntArray,
         keys: list[IntArray],
+        draws: IntArray,
     ) -> None:
         """Add what one replica changes in a term to the keys, and lower the room by rules."""
         problem, term = self.problem, tracked.term
@@ -206,6 +237,8 @@ class Greedy:
                     room[inside] = np.minimum(room[inside], full)
                 else:
                     keys[0] = _added(keys[0], inside, effect)
+            if tracked.limited >= 0:
+                draws[tracked.limited, inside] += tracked.factor * effect
             for level, weight in enumerate(tracked.weight.tolist()):
                 if weight:
                     keys[level + 1] = _added(keys[level + 1], inside, weight * effect)
@@ -257,11 +290,24 @@ class Greedy:
         before = int(shape.value(tracked.y[at])[0])
         tracked.y[index] += amount
         after = int(shape.value(tracked.y[at])[0])
-        tracked.reduced[term.owner[index]] += (after - before) * int(term.factor[index])
+        change = (after - before) * int(term.factor[index])
+        tracked.reduced[term.owner[index]] += change
+        if tracked.limited >= 0:
+            self.spent[tracked.limited] += tracked.factor * change
 
 
-def _track(problem: Problem) -> list[_Tracked]:
-    """Every term of a rule or level with its start values."""
+def _limits(problem: Problem) -> dict[int, int]:
+    """The hard upper limits on goals, in quanta, by policy."""
+    policies = problem.objective.policies
+    return {
+        i: whole(exact(most) / policies[i].quantum(problem.columns), down=True)
+        for i in problem.metrics
+        if (most := policies[i].at_most) is not None
+    }
+
+
+def _track(problem: Problem, limited: list[int]) -> list[_Tracked]:
+    """Every term of a rule, level or limit with its start values."""
     levels = problem.objective.levels
     weights: dict[int, IntArray] = {}
     for k, level in enumerate(levels):
@@ -273,13 +319,14 @@ def _track(problem: Problem) -> list[_Tracked]:
         rule = problem.objective.policies[i].hard
         weight = weights.get(i, np.zeros(len(levels), np.int64))
         for factor, term in metric.terms:
-            if not rule and not weight.any():
+            if not rule and not weight.any() and i not in limited:
                 continue
             y = term.family.constant.copy()
             reduced = np.zeros(term.owners, np.int64)
             if term.shape.arity == 1:
                 np.add.at(reduced, term.owner, term.shape.value(y) * term.factor)
-            tracked.append(_Tracked(term, y, reduced, weight * factor, rule))
+            limit = limited.index(i) if i in limited else -1
+            tracked.append(_Tracked(term, y, reduced, weight * factor, rule, limit, factor))
     return tracked
 
 

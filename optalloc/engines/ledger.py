@@ -51,6 +51,8 @@ class Ledger:
 
         A placement that fails is dropped, and counted where the engine vouched for it.
         """
+        if self.placement is not None and placement.equals(self.placement):
+            return False
         report = verify(self.instance, placement, self.objective)
         if not report.feasible:
             if known_good:

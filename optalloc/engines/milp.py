@@ -149,6 +149,7 @@ class _Run:
         self.unit, self.constant = unit, constant
         self.emit = emit
         self.last_bound: int | None = None
+        self.last_values: IntArray | None = None
         self.next_report = 0.0
 
     def solve(self, seconds: float) -> LevelResult:
@@ -185,13 +186,15 @@ class _Run:
         if not feasible or not solution.value_valid:
             return None
         values = _whole(np.array(solution.col_value))
-        self._emit(values)
+        if self.last_values is None or not np.array_equal(values, self.last_values):
+            self._emit(values)
         return values
 
     def _improved(self, event: Any) -> None:
         self._emit(_whole(np.array(event.data_out.mip_solution)))
 
     def _emit(self, values: IntArray) -> None:
+        self.last_values = values
         # Rounding can break a row: such an answer is left to the checker and counted there.
         self.emit(Incumbent(values[: self.session.model.decisions]))
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.model import INFINITY, Form, Linear, Model, Side
-from optalloc.formulation.problem import Problem
+from optalloc.formulation.problem import Pairs, Problem
 from optalloc.formulation.shapes import Excess, Shape, largest, smallest
 from optalloc.formulation.terms import Chosen, Family, Limit, Metric, Placed, Term
 from optalloc.instance.policy import Policy
 from optalloc.instance.quanta import exact
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -114,27 +115,30 @@ def _add_stays(encoding: Encoding, arrivals: set[Side]) -> None:
     arrivals only cost something, unless it makes room for another row's replica to stay; else
     whatever arrives needs the home to be filled by the rows up to its own.
     """
+    if not arrivals:
+        return
     problem, model = encoding.problem, encoding.model
     pairs = problem.pairs
     stays = np.flatnonzero(pairs.stays)
-    if not arrivals or not stays.size:
-        return
-    block = pairs.block[stays]
-    home = problem.block_class[block] * problem.nodes + pairs.node[stays]
-    running = problem.home[2][np.searchsorted(problem.home_key, home)]
-    contested = problem.contested[problem.block_class[block]]
-    key = problem.pool[problem.block_class[block]] * problem.nodes + pairs.node[stays]
-    key = np.where(contested, key, -1 - np.arange(stays.size))
-    _, first, owner = np.unique(key, return_index=True, return_inverse=True)
+    task_class, node = problem.block_class[pairs.block[stays]], pairs.node[stays]
+    running = problem.home[2][np.searchsorted(problem.home_key, task_class * problem.nodes + node)]
+    places = np.stack([problem.pool[task_class], node])
+    _, first, owner = np.unique(places, axis=1, return_index=True, return_inverse=True)
     owner = owner.ravel()
+    contested = problem.contested[task_class]
     shared = np.flatnonzero(contested[first])
     total = Linear.of_columns(stays).summed(owner, first.size).take(shared)
     model.add_rows(total, high=running[first[shared]])
     filled = np.flatnonzero(contested | (arrivals != {"over"}))
-    filled = filled[stays[filled] + 1 < pairs.block.size]
-    twin = stays[filled] + 1
-    again = (pairs.block[twin] == block[filled]) & (pairs.node[twin] == pairs.node[stays[filled]])
-    _fill_homes(encoding, filled[again], stays, owner, running)
+    _fill_homes(encoding, filled[_comes_twice(pairs, stays[filled])], stays, owner, running)
+
+
+def _comes_twice(pairs: Pairs, stays: IntArray) -> BoolArray:
+    """Whether what stays has a column for what arrives at the same place: the next one."""
+    last = pairs.block.size - 1
+    twin = np.minimum(stays + 1, last)
+    same = (pairs.block[twin] == pairs.block[stays]) & (pairs.node[twin] == pairs.node[stays])
+    return np.asarray(same & (stays < last), bool)
 
 
 def _fill_homes(
@@ -154,8 +158,7 @@ def _fill_homes(
     arriving = Linear.of_columns(stays[filled] + 1)
     full = Linear.of_columns(model.add_columns(0, 1, filled.size))
     model.add_rows(full.scaled(pairs.upper[stays[filled] + 1]).plus(arriving.scaled(-1)), low=0)
-    block = pairs.block[stays]
-    rank = problem.block_row[block] * problem.classes + problem.block_class[block]
+    rank = problem.block_row[pairs.block[stays]]
     row, member = np.nonzero(
         (owner[filled][:, None] == owner[None, :]) & (rank[filled][:, None] >= rank[None, :])
     )

@@ -236,6 +236,12 @@ class Problem:
 
     # -- decisions -----------------------------------------------------------------------------
 
+    @property
+    def most_pairs(self) -> int:
+        """Number of pairs by labels alone: no less than there are, and cheap to have."""
+        mask = self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
+        return int(mask.sum(axis=1)[self.allowed.row_kind[self.block_row]].sum())
+
     @cached_property
     def pairs(self) -> Pairs:
         """The columns x."""

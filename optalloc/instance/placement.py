@@ -31,6 +31,12 @@ class Placement:
     node: IntArray
     replicas: IntArray
 
+    def equals(self, other: Placement) -> bool:
+        """Whether all counts are the same."""
+        mine = (self.chosen, self.row, self.node, self.replicas)
+        theirs = (other.chosen, other.row, other.node, other.replicas)
+        return all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
     @classmethod
     def of(cls, chosen: IntArray, row: IntArray, node: IntArray, replicas: IntArray) -> Placement:
         """Make one from pairs in any order, adding up repeated ones and dropping empty ones."""

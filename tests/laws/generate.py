@@ -32,6 +32,8 @@ from optalloc.verify import verify
 MOST_PLACEMENTS = 100
 """Brute force scores every placement of an instance: so many at most."""
 RACKS = ("r0", "r1")
+ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.TransientCapacity)
+"""Classes that tell replicas that stay from those that arrive."""
 GROUPS = ("g0", "g1", "g2")
 T = TypeVar("T")
 Fields = dict[str, Any]
@@ -217,6 +219,29 @@ def _task(rng: Random, t: int, nodes: tuple[Node, ...]) -> Task:
     )
 
 
+def _crowded_task(rng: Random, nodes: tuple[Node, ...]) -> Task:
+    """Tasks that run now and could run in several ways: more replicas meet at home than stay."""
+    rows = tuple(
+        Configuration(
+            name=f"c{c}",
+            replicas=rng.choice([1, 1, 2, 3]),
+            throughput=c + 1,
+            demand=rng.choice([{}, {"cpu": 1}, {"cpu": 0}]),
+        )
+        for c in range(2)
+    )
+    return Task(
+        name="t0",
+        demand={"cpu": rng.choice([0, 1, 2])},
+        configurations=rows,
+        required=rng.random() < 0.6,
+        current=_current(rng, nodes, 2, True) or nodes[0].name,
+        move_cost=rng.choice([1, 2]),
+        groups=tuple(g for g in GROUPS if rng.random() < 0.6),
+        count=rng.choice([1, 2, 2]),
+    )
+
+
 def _current(
     rng: Random, nodes: tuple[Node, ...], replicas: int, table: bool
 ) -> str | tuple[str, ...] | None:
@@ -250,12 +275,13 @@ def _unit_task(rng: Random, t: int, nodes: tuple[Node, ...], demand: int) -> Tas
         Configuration(name=f"c{c}", replicas=c + 1, throughput=c + 1, watts=60 * c)
         for c in range(rng.choice([0, 0, 1, 2]))
     )
-    allow = {"rack": ("r0",)} if rng.random() < 0.15 else {}
-    lookup = Lookup(by="rack", values={"r0": 2}, default=1)
+    allow: Fields = {"rack": ("r0",)} if rng.random() < 0.15 else {}
+    costs: list[Quantity] = [0, 0, 1]
+    costs.append(Lookup(by="rack", values={"r0": 2}, default=1))
     return Task(
         name=f"t{t}",
         demand={"cpu": demand},
-        cost=rng.choice([0, 0, 1, lookup]),
+        cost=rng.choice(costs),
         replicas=1 if table else rng.choice([1, 1, 2, 3]),
         configurations=table,
         required=rng.random() < 0.6,
@@ -269,10 +295,13 @@ def _unit_task(rng: Random, t: int, nodes: tuple[Node, ...], demand: int) -> Tas
 # -- instances ---------------------------------------------------------------------------------
 
 
-def _grown(rng: Random, unit: bool) -> Space:
+def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
     """An instance without policies whose placements are few enough to be enumerated."""
     nodes = _unit_nodes(rng) if unit else _nodes(rng)
+    if crowded:
+        nodes = tuple(replace(node, count=1) for node in nodes[:2])
     demand = rng.choice([1, 2])
+    nowhere = rng.random() < 0.04
     resources = {"cpu": Resource(transient=rng.random() < (0.05 if unit else 0.4))}
     if not unit or rng.random() < 0.3:
         resources["mem"] = Resource(transient=not unit and rng.random() < 0.3)
@@ -292,7 +321,8 @@ def _grown(rng: Random, unit: bool) -> Space:
         stated["nodes"] = (replace(nodes[0], domains={"rack": "r0"}), *nodes[1:])
     if unit or rng.random() < 0.5:
         del stated["tables"]
-    grown = space_of(Instance(**stated))
+    tasks = (_crowded_task(rng, nodes),) if crowded else ()
+    grown = space_of(Instance(**stated, tasks=tasks))
     wanted, tries = rng.choice([2, 2, 3, 3, 4, 5]), 0
     while len(grown.options) < wanted and tries < 20:
         tries += 1
@@ -303,6 +333,8 @@ def _grown(rng: Random, unit: bool) -> Space:
             if twin
             else (_unit_task(rng, t, nodes, demand) if unit else _task(rng, t, nodes))
         )
+        if nowhere:
+            task = replace(task, required=False, allow={"node": ("n0",)}, forbid={"node": ("n0",)})
         if "tables" not in stated:
             task = _without_shared(task)
         with suppress(InstanceError):  # it names a label that no node has
@@ -320,7 +352,7 @@ def _without_shared(task: Task) -> Task:
 def _policy(rng: Random, policy_class: type[Policy], t: int) -> Policy:
     """A policy with fields, soft or in a role that `_roles` decides."""
     fields = _drawers[policy_class](rng)
-    name = {"name": f"p{t}"} if rng.random() < 0.5 else {}
+    name: Fields = {"name": f"p{t}"} if rng.random() < 0.5 else {}
     return policy_class(**fields, **name)
 
 
@@ -384,7 +416,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     """An instance in which the class is at work: in a level, as a rule, soft or as a limit."""
     rng = Random(f"{policy_class.__name__} {seed}")
     unit = policy_class.merges_nodes and rng.random() < 0.3
-    space = _grown(rng, unit)
+    crowded = policy_class in ARRIVALS and rng.random() < 0.3
+    space = _grown(rng, unit, crowded)
     others = [c for c in policy_classes().values() if c is not policy_class]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
@@ -432,7 +465,7 @@ def _restated(instance: Instance, **changes: Any) -> Instance:
 
 
 def shuffled(instance: Instance, rng: Random) -> Instance:
-    """The same instance with nodes, tasks, groups and policies stated in another order."""
+    """The same instance with nodes, tasks, groups and rows stated in another order."""
     nodes = list(range(len(instance.nodes)))
     rng.shuffle(nodes)
 
@@ -444,7 +477,10 @@ def shuffled(instance: Instance, rng: Random) -> Instance:
             task,
             demand={name: listed(quantity) for name, quantity in task.demand.items()},
             cost=listed(task.cost),
-            configurations=_mixed(rng, task.configurations),
+            # The rows of a task that runs now have an order: the first says what it demands.
+            configurations=task.configurations
+            if task.current
+            else _mixed(rng, task.configurations),
         )
         for task in instance.tasks
     ]

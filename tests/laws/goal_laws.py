@@ -340,7 +340,7 @@ def _nodes_count_by_their_loads(formulated: Formulated) -> None:
         model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
         encoding = Encoding(problem, model, bare.y_of_choice, bare.pairs)
         goal = encode_term(encoding, term, "over")
-        columns = minimise_relaxed(encoding, goal, values)
+        columns = minimise_relaxed(encoding, goal, values.astype(float))
         found = goal.constant[0] + (goal.value * columns[goal.column]).sum()
         assert found > np.max(shares, axis=0).sum() - 1e-6, "loads count"
 
@@ -360,7 +360,7 @@ def _gangs_need_room(formulated: Formulated) -> None:
         value = np.append(fits, -1)
         goal = Linear(np.zeros(1, np.int64), np.zeros(column.size, np.int64), column, value)
         try:
-            columns = minimise_relaxed(encoding, goal, np.zeros(0, np.int64))
+            columns = minimise_relaxed(encoding, goal, np.zeros(0))
         except NotSolved:
             return  # The relaxation is infeasible.
         assert (value * columns[column]).sum() > -1e-6, "a gang needs room"

@@ -1,7 +1,6 @@
 """Mutants of functions: the small mistakes that a programmer makes, one at a time."""
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -12,9 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import CodeType, FunctionType
 
-Edit = Callable[[], None]
+Place = tuple[ast.expr | ast.stmt, str, Callable[[], None]]
+"""A node of the tree, what can be changed there, and what changes it."""
+LIMITS = {"low", "high"}
 
 OPERATORS: dict[type[ast.operator], tuple[type[ast.operator], ...]] = {
     ast.Add: (ast.Sub,),
@@ -117,9 +119,9 @@ def _compiled(tree: ast.Module, function: FunctionType) -> CodeType:
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
     definition.decorator_list = []
-    definition.args.defaults, definition.args.kw_defaults = [], [None] * len(
-        definition.args.kwonlyargs
-    )
+    # The function keeps its own defaults: only its code is replaced.
+    definition.args.defaults = []
+    definition.args.kw_defaults = [None for _ in definition.args.kwonlyargs]
     ast.fix_missing_locations(tree)
     flags = __future__.annotations.compiler_flag
     module = compile(tree, inspect.getfile(function), "exec", flags, dont_inherit=True)
@@ -127,7 +129,7 @@ def _compiled(tree: ast.Module, function: FunctionType) -> CodeType:
     return next(c for c in module.co_consts if isinstance(c, CodeType) and c.co_name == name)
 
 
-def _edits(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, Edit]]:
+def _edits(tree: ast.Module) -> Iterator[Place]:
     """Every place of a function's body that can be changed, how, and what changes it."""
     definition = tree.body[0]
     assert isinstance(definition, ast.FunctionDef)
@@ -137,75 +139,74 @@ def _edits(tree: ast.Module) -> Iterator[tuple[ast.expr | ast.stmt, str, Edit]]:
             yield from _of_node(node)
 
 
-def _of_node(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str, Edit]]:
+def _of_node(node: ast.AST) -> Iterator[Place]:
+    yield from _of_operators(node)
     match node:
-        case ast.BinOp() | ast.AugAssign():
-            for operator in OPERATORS.get(type(node.op), ()):
-                change = f"{type(node.op).__name__} -> {operator.__name__}"
-                yield node, change, lambda n=node, o=operator: setattr(n, "op", o())
-        case ast.Compare():
-            for i, old in enumerate(node.ops):
-                for new in COMPARISONS.get(type(old), ()):
-                    change = f"{type(old).__name__} -> {new.__name__}"
-                    yield node, change, lambda n=node, i=i, o=new: n.ops.__setitem__(i, o())
-        case ast.BoolOp():
-            other = ast.And if isinstance(node.op, ast.Or) else ast.Or
-            yield node, f"-> {other.__name__}", lambda n=node, o=other: setattr(n, "op", o())
-        case ast.UnaryOp(op=ast.USub() | ast.Invert() | ast.Not()):
-            change = f"{type(node.op).__name__} removed"
-            yield node, change, lambda n=node: _negation_out(n)
         case ast.Constant():
             yield from _of_constant(node)
-        case ast.Call(keywords=keywords) if {k.arg for k in keywords} & {"low", "high"}:
-            stated = {ast.dump(k.value) for k in keywords if k.arg in ("low", "high")}
-            if len(stated) == sum(k.arg in ("low", "high") for k in keywords):
-                yield node, "low= <-> high=", lambda n=node: _swap_limits(n)
+        case ast.Call(keywords=keywords) if {k.arg for k in keywords} & LIMITS:
+            stated = [ast.dump(k.value) for k in keywords if k.arg in LIMITS]
+            if len(set(stated)) == len(stated):
+                yield node, "low= <-> high=", partial(_swap_limits, node)
         case ast.Name(id=name, ctx=ast.Load()) if name in NAMES:
-            yield node, f"{name} -> {NAMES[name]}", lambda n=node: setattr(n, "id", NAMES[n.id])
+            yield node, f"{name} -> {NAMES[name]}", partial(setattr, node, "id", NAMES[name])
         case ast.Attribute(attr=name) if name in NAMES:
-            change = f".{name} -> .{NAMES[name]}"
-            yield node, change, lambda n=node: setattr(n, "attr", NAMES[n.attr])
+            yield node, f".{name} -> .{NAMES[name]}", partial(setattr, node, "attr", NAMES[name])
         case ast.If() | ast.For():
             for branch in (node.body, node.orelse):
                 for statement in branch:
                     yield from _dropped(branch, statement)
 
 
+def _of_operators(node: ast.AST) -> Iterator[Place]:
+    match node:
+        case ast.BinOp() | ast.AugAssign():
+            for operator in OPERATORS.get(type(node.op), ()):
+                change = f"{type(node.op).__name__} -> {operator.__name__}"
+                yield node, change, partial(setattr, node, "op", operator())
+        case ast.Compare():
+            for i, old in enumerate(node.ops):
+                for new in COMPARISONS.get(type(old), ()):
+                    change = f"{type(old).__name__} -> {new.__name__}"
+                    yield node, change, partial(node.ops.__setitem__, i, new())
+        case ast.BoolOp():
+            other = ast.And if isinstance(node.op, ast.Or) else ast.Or
+            yield node, f"-> {other.__name__}", partial(setattr, node, "op", other())
+        case ast.UnaryOp(op=ast.USub() | ast.Invert() | ast.Not()):
+            yield node, f"{type(node.op).__name__} removed", partial(_negation_out, node)
+
+
 def _negation_out(node: ast.UnaryOp) -> None:
     """Turn the operation into one without effect: the operand, if true."""
-    operand, place = node.operand, ast.Constant(True)
-    node.__class__ = ast.IfExp  # type: ignore[assignment]
-    vars(node).update(test=place, body=operand, orelse=operand)
+    operand = node.operand
+    vars(node).clear()
+    object.__setattr__(node, "__class__", ast.IfExp)
+    vars(node).update(test=ast.Constant(True), body=operand, orelse=operand)
+    ast.copy_location(node, operand)
 
 
 def _swap_limits(call: ast.Call) -> None:
     for keyword in call.keywords:
-        keyword.arg = NAMES.get(keyword.arg or "", keyword.arg)
+        if keyword.arg in LIMITS:
+            keyword.arg = NAMES[str(keyword.arg)]
 
 
-def _of_constant(node: ast.Constant) -> Iterator[tuple[ast.expr, str, Edit]]:
+def _of_constant(node: ast.Constant) -> Iterator[Place]:
     value = node.value
+    others: list[object] = []
     if isinstance(value, bool):
-        yield node, f"{value} -> {not value}", lambda: setattr(node, "value", not value)
+        others = [not value]
     elif isinstance(value, int):
-        for other in (value + 1, value - 1):
-            change = f"{value} -> {other}"
-            yield node, change, lambda o=other: setattr(node, "value", o)
+        others = [value + 1, value - 1]
     elif isinstance(value, str) and value in WORDS:
-        change = f"{value!r} -> {WORDS[value]!r}"
-        yield node, change, lambda: setattr(node, "value", WORDS[value])
+        others = [WORDS[value]]
+    for other in others:
+        yield node, f"{value!r} -> {other!r}", partial(setattr, node, "value", other)
 
 
-def _dropped(
-    body: list[ast.stmt], statement: ast.stmt
-) -> Iterator[tuple[ast.stmt, str, Edit]]:
+def _dropped(body: list[ast.stmt], statement: ast.stmt) -> Iterator[Place]:
     """A statement that can go: it is there for what it does to something else."""
     called = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)
     if called or isinstance(statement, ast.AugAssign):
-        yield (
-            statement,
-            "dropped",
-            lambda: body.__setitem__(
-                body.index(statement), ast.copy_location(ast.Pass(), statement)
-            ),
-        )
+        nothing = ast.copy_location(ast.Pass(), statement)
+        yield statement, "dropped", partial(body.__setitem__, body.index(statement), nothing)

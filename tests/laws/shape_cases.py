@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -111,9 +112,7 @@ def _drawn_identity(rng: Random) -> Drawn:
     lower, upper, y = aggregates(rng, CASES)
     shape = shapes.Identity()
     every: tuple[Side, ...] = ("over", "under", "exact")
-    return Drawn(
-        shape, shape.encode, lower, upper, y, every, lambda v: v, lambda v, _: v
-    )
+    return Drawn(shape, shape.encode, lower, upper, y, every, lambda v: v, lambda v, _: v)
 
 
 def _drawn_excess(rng: Random) -> Drawn:
@@ -126,7 +125,7 @@ def _drawn_excess(rng: Random) -> Drawn:
 
     def relaxed(v: FloatArray, side: Side) -> FloatArray:
         if side == "over":
-            return np.maximum(v - threshold, 0)
+            return np.asarray(np.maximum(v - threshold, 0), float)
         low, high = reference(drawn.box[0]), reference(drawn.box[1])
         width = np.maximum(drawn.box[1] - drawn.box[0], 1)
         return np.asarray(low + (high - low) * (v - drawn.box[0]) / width, float)
@@ -169,7 +168,8 @@ def _drawn_missing(rng: Random) -> Drawn:
     upper = np.where(still[y.row], lower, upper)
     constant = np.zeros(2 * CASES, np.int64)
     np.add.at(constant, y.row, -y.value * np.where(y.value > 0, lower, upper))
-    y = Linear(np.where(still, constant + rng.choice([0, 0, 1]), y.constant), y.row, y.column, y.value)
+    constant = np.where(still, constant + rng.choice([0, 0, 1]), y.constant)
+    y = Linear(constant, y.row, y.column, y.value)
 
     def reference(v: IntArray) -> IntArray:
         return np.array(
@@ -182,7 +182,7 @@ def _drawn_missing(rng: Random) -> Drawn:
         here, there = v[:CASES], np.minimum(v[CASES:], 1)
         surely = (low[:CASES] > 0) & (high[CASES:] == 0)
         part = here / np.maximum(high[:CASES], 1) - there
-        return np.maximum(part, surely.astype(float))
+        return np.asarray(np.maximum(part, surely), float)
 
     drawn = Drawn(shape, shape.encode, lower, upper, y, ("over",), reference, relaxed)
     return drawn
@@ -214,9 +214,7 @@ def _drawn_fold(fold: Folds, pick: Callable[[list[Any]], Any]) -> Callable[[Rand
         def encode(model: Model, expressions: Linear, side: Side) -> Linear:
             return fold(model, expressions, owner, owners, side)
 
-        drawn = Drawn(
-            None, encode, lower, upper, y, ("over", "under", "exact"), reference, relaxed
-        )
+        drawn = Drawn(None, encode, lower, upper, y, ("over", "under", "exact"), reference, relaxed)
         return drawn
 
     return draw
@@ -253,10 +251,11 @@ GENERATORS: dict[object, Callable[[Random], Drawn]] = {
 def registered() -> dict[str, object]:
     """Every concrete shape of the package, and the folds, by name."""
     found: dict[str, object] = {"largest": shapes.largest, "smallest": shapes.smallest}
-    waiting: list[type[shapes.Shape]] = [shapes.Shape]
+    waiting: list[type] = [shapes.Shape]
     while waiting:
+        cls: type
         for cls in waiting.pop().__subclasses__():
             waiting.append(cls)
-            if not cls.__abstractmethods__:
+            if not inspect.isabstract(cls):
                 found[cls.__name__] = cls
     return dict(sorted(found.items()))

@@ -14,7 +14,7 @@ from solving import evaluate, minimise_fixed, minimise_relaxed
 from optalloc.formulation.encoding import Encoding
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Shape, UnsupportedSide
+from optalloc.formulation.shapes import UnsupportedSide
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.objective import read_objective
 
@@ -80,7 +80,7 @@ def encodings_are_exact(case: Drawn, seed: int, form: Form) -> None:
     encoded: list[tuple[Side, Linear]] = []
     for side, sign in (("over", 1), ("under", -1), ("exact", 1), ("exact", -1)):
         if side in case.sides:
-            encoded.append((side, case.encode(model, case.y, side).scaled(sign)))  # type: ignore[arg-type]
+            encoded.append((side, case.encode(model, case.y, side).scaled(sign)))
     columns = minimise_fixed(_encoding(model), _total([e for _, e in encoded]), points)
     assert columns is not None, "the value is attained"
     for (side, expression), sign in zip(encoded, _signs(case), strict=True):
@@ -117,7 +117,7 @@ def relaxations_are_strong(case: Drawn, seed: int) -> None:
         if side not in case.sides:
             continue
         model = _free(case, "milp")
-        expression = case.encode(model, case.y, side)  # type: ignore[arg-type]
+        expression = case.encode(model, case.y, side)
         goal = _total([expression.scaled(sign)])
         for point in points:
             columns = minimise_relaxed(_encoding(model), goal, point)
@@ -178,7 +178,3 @@ def check(name: str, seed: int) -> None:
         encoded_ranges_are_bounds(case, seed, form)
         encodings_are_exact(case, seed, form)
     relaxations_are_strong(case, seed)
-
-
-def is_shape(found: object) -> bool:
-    return isinstance(found, type) and issubclass(found, Shape)

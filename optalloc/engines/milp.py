@@ -161,7 +161,7 @@ class _Run:
             highs.setSolution(hint.size, index, hint.astype(np.float64))
         highs.cbMipImprovingSolution.subscribe(self._improved)
         highs.cbMipInterrupt.subscribe(self._progressed)
-        highs.run()
+        run_highs(highs)
         highs.cbMipImprovingSolution.unsubscribe(self._improved)
         highs.cbMipInterrupt.unsubscribe(self._progressed)
         status = highs.getModelStatus()
@@ -212,6 +212,22 @@ class _Run:
         if self.last_bound is None or bound > self.last_bound:
             self.last_bound = bound
             self.emit(Bound(self.level, bound, self.given))
+
+
+def run_highs(highs: Any) -> None:
+    """Run HiGHS; its threads are the process's, so a run with another number starts them anew.
+
+    Raises
+    ------
+    RuntimeError
+        If HiGHS refuses all the same.
+    """
+    import highspy
+
+    if highs.run() == highspy.HighsStatus.kError:
+        highspy.Highs.resetGlobalScheduler(True)
+        if highs.run() == highspy.HighsStatus.kError:
+            raise RuntimeError(f"HiGHS failed: {highs.getModelStatus()}")
 
 
 def _unit(value: IntArray) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.milp import HighsSession, run_highs
 from optalloc.engines.protocol import Job
 from optalloc.formulation.sparse import SparseModel
 
@@ -35,13 +36,11 @@ def relax(
     model: SparseModel, level: int, given: Sequence[int], seconds: float
 ) -> Relaxation | None:
     """Solve the relaxation of a level with HiGHS; None if it takes longer."""
-    from optalloc.engines.milp import HighsSession
-
     session = HighsSession(model, Job())
     highs: Any = session.prepare(level, given)
     highs.setOptionValue("solve_relaxation", True)
     highs.setOptionValue("time_limit", seconds)
-    highs.run()
+    run_highs(highs)
     if highs.getModelStatus() != session.optimal:
         return None
     solution = highs.getSolution()

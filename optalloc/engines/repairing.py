@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.milp import run_highs
 from optalloc.engines.protocol import IntArray
 from optalloc.engines.reducing import Reduced
 from optalloc.formulation.model import INFINITY
@@ -115,7 +116,7 @@ def by_highs(small: Small, seconds: float, seed: int, deterministic: bool) -> Re
     if small.hint is not None:
         index = np.arange(small.hint.size, dtype=np.int32)
         highs.setSolution(small.hint.size, index, small.hint.astype(np.float64))
-    highs.run()
+    run_highs(highs)
     solution = highs.getSolution()
     feasible = highs.getInfo().primal_solution_status == int(
         highspy.SolutionStatus.kSolutionStatusFeasible

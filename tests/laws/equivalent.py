@@ -5,6 +5,7 @@ from __future__ import annotations
 ANY_MARK = "any negative number marks a choice without a column"
 EITHER = "for CP-SAT both encodings are exact; which one is faster is not a matter of these laws"
 EMPTY = "a group without members adds nothing but a zero that changes neither sum nor maximum"
+FULL = "a home that is full once over would have to be full twice, or less than empty"
 INTEGER = "a column that is tied to integers takes integer values anyway"
 ONE_PART = "everything is one part in one domain: the number of domains is not used"
 POSITIVE = "the aggregate is never positive, so that the column is fixed to 0 by its own bounds"
@@ -53,5 +54,100 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "model.add_rows(chosen.summed(owner, owners), low=1, high=1)",
         "1 -> 2 (2)",
     ): "choosing more members than one only limits the largest further",
+    (
+        "encode",
+        "y_of_choice = np.full(problem.choices, -1, np.int64)",
+        "1 -> 2",
+    ): ANY_MARK,
+    (
+        "_add_choices",
+        "low = np.where(problem.class_required[open_classes], count, 0)",
+        "0 -> -1",
+    ): "choices are not negative, so that neither is their sum",
+    (
+        "_tighten_gangs",
+        "tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))",
+        "Lt -> LtE",
+    ): SLACK,
+    (
+        "_fill_homes",
+        "full = Linear.of_columns(model.add_columns(0, 1, filled.size))",
+        "0 -> -1",
+    ): FULL,
+    (
+        "_fill_homes",
+        "full = Linear.of_columns(model.add_columns(0, 1, filled.size))",
+        "1 -> 2",
+    ): FULL,
+    (
+        "build_assignment_cost",
+        "placed = Placed(problem.columns.cost, problem.everywhere(), 1)",
+        "1 -> 2",
+    ): ONE_PART,
+    (
+        "build_assignment_cost",
+        "placed = Placed(problem.columns.cost, problem.everywhere(), 1)",
+        "1 -> 0",
+    ): ONE_PART,
+    (
+        "_metric",
+        "placed=(Placed(draw.share, problem.everywhere(), 1),), chosen=(Chosen(draw.row),)",
+        "1 -> 2",
+    ): ONE_PART,
+    (
+        "_metric",
+        "placed=(Placed(draw.share, problem.everywhere(), 1),), chosen=(Chosen(draw.row),)",
+        "1 -> 0",
+    ): ONE_PART,
+    (
+        "_arrivals",
+        "return Placed(cost, problem.everywhere(), 1, arrivals_only=True)",
+        "1 -> 2",
+    ): ONE_PART,
+    (
+        "_arrivals",
+        "return Placed(cost, problem.everywhere(), 1, arrivals_only=True)",
+        "1 -> 0",
+    ): ONE_PART,
+    (
+        "build_group_move_cost",
+        "groups = groups[problem.count_per_group(groups) > 0]",
+        "Gt -> GtE",
+    ): EMPTY,
+    (
+        "build_group_move_cost",
+        "groups = groups[problem.count_per_group(groups) > 0]",
+        "0 -> -1",
+    ): EMPTY,
+    (
+        "build_spread",
+        "groups = groups[problem.count_per_group(groups) > 0]",
+        "Gt -> GtE",
+    ): EMPTY,
+    (
+        "build_spread",
+        "groups = groups[problem.count_per_group(groups) > 0]",
+        "0 -> -1",
+    ): EMPTY,
+    (
+        "build_anti_affinity",
+        "groups = groups[problem.count_per_group(groups) > policy.limit]",
+        "Gt -> GtE",
+    ): SLACK,
+    (
+        "build_spread",
+        "must[member.part[problem.class_required[member.task_class]]] = True",
+        "True -> False",
+    ): "required tasks are always placed: the group counts as placed without a special case",
+    (
+        "build_spread",
+        "blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))",
+        "1 -> 2",
+    ): "groups have members, which is more than any of these numbers or a block that is large enough",
+    (
+        "build_spread",
+        "blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))",
+        "1 -> 0",
+    ): "groups have members, which is more than any of these numbers or a block that is large enough",
 }
 """Reason by function, line and change."""

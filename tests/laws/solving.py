@@ -64,6 +64,9 @@ def finished(encoding: Encoding) -> SparseModel:
     literal = model.literal[model.literal != INFINITY]
     assert np.all(np.where(literal < 0, -literal - 1, literal) < model.columns), "literals exist"
     assert np.all(model.lower <= model.upper), "columns have a value"
+    row = np.repeat(np.arange(model.rows), np.diff(model.start))
+    entries = np.unique(row * model.columns + model.column)
+    assert entries.size == model.column.size, "a column appears once in a row"
     assert model.start[0] == 0, "rows start at the first entry"
     assert model.start[-1] == model.column.size, "rows end at the last entry"
     return model

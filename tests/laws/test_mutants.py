@@ -159,7 +159,7 @@ def test_every_mutant_of_a_goal_breaks_a_law(name: str) -> None:
 
 def _laws_of_encoder(name: str) -> list[Law]:
     if name in ("_add_stays", "_comes_twice", "_fill_homes"):
-        return _goal_laws(list(ARRIVALS), CASES)
+        return _goal_laws(list(ARRIVALS), 2 * CASES)
     return _goal_laws(list(policy_classes().values()), EVERYWHERE)
 
 

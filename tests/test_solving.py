@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -12,10 +14,15 @@ from optalloc.solving import Progress, solve
 from optalloc.verify import verify
 
 
+def stated(**fields: Any) -> Instance:
+    """Make an instance from lists, as users do."""
+    return Instance(**fields)
+
+
 def knapsacks(tasks: int = 12, nodes: int = 3, seed: int = 0) -> Instance:
     """A small generalised assignment problem with room to spare."""
     rng = np.random.default_rng(seed)
-    return Instance(
+    return stated(
         nodes=[Node(name=f"n{i}", capacity={"cpu": 8 * tasks // nodes}) for i in range(nodes)],
         tasks=[
             Task(
@@ -53,7 +60,7 @@ def test_greedy_answers_without_a_bound() -> None:
 
 
 def test_greedy_keeps_a_budget_of_moves_and_a_spread() -> None:
-    instance = Instance(
+    instance = stated(
         nodes=[Node(name=f"n{i}", capacity={"cpu": 4}, domains={"rack": f"r{i}"}) for i in (0, 1)],
         tasks=[
             Task(name="old", demand={"cpu": 1}, current="n0", count=2),
@@ -67,8 +74,8 @@ def test_greedy_keeps_a_budget_of_moves_and_a_spread() -> None:
 
 
 def test_levels_are_proven_in_order() -> None:
-    table = [Configuration(device="a", replicas=r, throughput=10 * r, watts=r) for r in (1, 2)]
-    instance = Instance(
+    table: Any = [Configuration(device="a", replicas=r, throughput=10 * r, watts=r) for r in (1, 2)]
+    instance = stated(
         nodes=[Node(name="a", device="a", devices=2, idle_w=5, full_w=9, count=2)],
         tasks=[Task(name="job", configurations=table, count=2, required=False)],
         objective="throughput > power",
@@ -79,8 +86,8 @@ def test_levels_are_proven_in_order() -> None:
 
 
 def test_max_min_is_followed_by_the_sum() -> None:
-    table = [Configuration(device="a", replicas=r, throughput=r) for r in (1, 2, 3)]
-    instance = Instance(
+    table: Any = [Configuration(device="a", replicas=r, throughput=r) for r in (1, 2, 3)]
+    instance = stated(
         nodes=[Node(name="a", device="a", devices=5)],
         tasks=[Task(name="job", configurations=table, count=2)],
         objective="max-min",
@@ -92,13 +99,13 @@ def test_max_min_is_followed_by_the_sum() -> None:
 
 
 def test_an_instance_without_tasks_is_optimal() -> None:
-    result = solve(Instance(nodes=[Node(name="n")], objective="nodes"))
+    result = solve(stated(nodes=[Node(name="n")], objective="nodes"))
     assert result.status == "optimal"
     assert result.objective == 0
 
 
 def test_identical_nodes_and_tasks_are_merged_and_expand() -> None:
-    instance = Instance(
+    instance = stated(
         nodes=[Node(name="n", capacity={"gpu": 4}, count=1000)],
         tasks=[Task(name="t", demand={"gpu": 1}, count=3000)],
         objective="nodes",
@@ -123,7 +130,7 @@ def test_a_warm_start_is_used_and_a_bad_one_dropped() -> None:
 
 
 def test_what_runs_now_is_the_first_answer() -> None:
-    instance = Instance(
+    instance = stated(
         nodes=[Node(name="a", capacity={"cpu": 2}), Node(name="b", capacity={"cpu": 2})],
         tasks=[Task(name="t", demand={"cpu": 1}, current="a", count=2)],
         policies=[TaskMoveCost(weight=1)],
@@ -134,14 +141,14 @@ def test_what_runs_now_is_the_first_answer() -> None:
 
 
 def test_transient_capacity_forbids_a_swap_that_would_fit_afterwards() -> None:
-    full = {"disk": 2}
+    full: Any = {"disk": 2}
     tasks = [
         Task(name="x", demand={"disk": 2}, current="a", allow={"node": ("b",)}),
         Task(name="y", demand={"disk": 2}, current="b", allow={"node": ("a",)}),
     ]
     nodes = [Node(name="a", capacity=full), Node(name="b", capacity=full)]
-    plain = Instance(nodes=nodes, tasks=tasks, resources={"disk": Resource()})
-    moving = Instance(nodes=nodes, tasks=tasks, resources={"disk": Resource(transient=True)})
+    plain = stated(nodes=nodes, tasks=tasks, resources={"disk": Resource()})
+    moving = stated(nodes=nodes, tasks=tasks, resources={"disk": Resource(transient=True)})
     assert solve(plain).status == "optimal"
     assert solve(moving).status == "infeasible"
 
@@ -171,7 +178,7 @@ def test_a_model_beyond_the_memory_limit_is_not_started() -> None:
 
 
 def test_partial_places_what_fits_and_names_the_rest() -> None:
-    instance = Instance(
+    instance = stated(
         nodes=[Node(name="a", capacity={"cpu": 4})],
         tasks=[Task(name=f"t{i}", demand={"cpu": 3}) for i in range(2)],
     )

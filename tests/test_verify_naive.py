@@ -79,7 +79,8 @@ def node_entries(draw: st.DrawFn) -> tuple[Node, ...]:
                 full_w=draw(small(100, 180)),
                 price_h=draw(small(0, 3.6)),
                 labels={"zone": draw(st.sampled_from(["z0", "z1"]))} if full else {},
-                domains={"rack": draw(st.sampled_from(["r0", "r1"]))} if full else {},
+                # The first two racks are there, so that policies can speak of them.
+                domains={"rack": f"r{e}"} if e < 2 else {},
                 count=draw(st.integers(1, 2)),
             )
         )

@@ -269,6 +269,11 @@ class PulpSession:
         solver = _adapter(self.solver, self._options(seconds, log))
         solver.tmpDir = str(folder)
         own = Clock(seconds)
+        if self.solver == "HiGHS":
+            # It runs in this process, whose threads another run may have set to another number.
+            import highspy
+
+            highspy.Highs.resetGlobalScheduler(True)
         try:
             self._loaded.problem.solve(solver)
         except pulp.PulpError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 ANY_MARK = "any negative number marks a choice without a column"
+COMBINED = "what a single part contributes has no repeated columns, nor have x and y together"
 EITHER = "for CP-SAT both encodings are exact; which one is faster is not a matter of these laws"
 EMPTY = "a group without members adds nothing but a zero that changes neither sum nor maximum"
 FULL = "a home that is full once over would have to be full twice, or less than empty"
@@ -143,11 +144,26 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "build_spread",
         "blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))",
         "1 -> 2",
-    ): "groups have members, which is more than any of these numbers or a block that is large enough",
+    ): "a block only has to be as large as the group",
     (
         "build_spread",
         "blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))",
         "1 -> 0",
-    ): "groups have members, which is more than any of these numbers or a block that is large enough",
+    ): "a block only has to be as large as the group",
+    (
+        "expand",
+        "several = len(family.placed) + len(family.chosen) > 1",
+        "Gt -> GtE",
+    ): COMBINED,
+    (
+        "expand",
+        "several = len(family.placed) + len(family.chosen) > 1",
+        "1 -> 0",
+    ): COMBINED,
+    (
+        "expand",
+        "several = len(family.placed) + len(family.chosen) > 1",
+        "Add -> Sub",
+    ): COMBINED,
 }
 """Reason by function, line and change."""

@@ -230,12 +230,14 @@ def _crowded_task(rng: Random, nodes: tuple[Node, ...]) -> Task:
         )
         for c in range(2)
     )
+    home = rng.choice(nodes).name
     return Task(
         name="t0",
         demand={"cpu": rng.choice([0, 1, 2])},
         configurations=rows,
         required=rng.random() < 0.6,
-        current=_current(rng, nodes, 2, True) or nodes[0].name,
+        allow={"node": (home,)} if rng.random() < 0.4 else {},
+        current=rng.choice([home, (home,), (home,), (home, nodes[0].name)]),
         move_cost=rng.choice([1, 2]),
         groups=tuple(g for g in GROUPS if rng.random() < 0.6),
         count=rng.choice([1, 2, 2]),
@@ -302,9 +304,10 @@ def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
         nodes = tuple(replace(node, count=1) for node in nodes[:2])
     demand = rng.choice([1, 2])
     nowhere = rng.random() < 0.04
-    resources = {"cpu": Resource(transient=rng.random() < (0.05 if unit else 0.4))}
+    often = 0.05 if unit else 0.15 if crowded else 0.4
+    resources = {"cpu": Resource(transient=rng.random() < often)}
     if not unit or rng.random() < 0.3:
-        resources["mem"] = Resource(transient=not unit and rng.random() < 0.3)
+        resources["mem"] = Resource(transient=rng.random() < often * 0.8)
     stated: Fields = {
         "resources": resources,
         "tables": {"shared": Lookup(by="rack", values={"r0": 1}, default=2)},

@@ -135,10 +135,8 @@ def _add_stays(encoding: Encoding, arrivals: set[Side]) -> None:
 
 def _comes_twice(pairs: Pairs, stays: IntArray) -> BoolArray:
     """Whether what stays has a column for what arrives at the same place: the next one."""
-    last = pairs.block.size - 1
-    twin = np.minimum(stays + 1, last)
-    same = (pairs.block[twin] == pairs.block[stays]) & (pairs.node[twin] == pairs.node[stays])
-    return np.asarray(same & (stays < last), bool)
+    same = (pairs.block[1:] == pairs.block[:-1]) & (pairs.node[1:] == pairs.node[:-1])
+    return np.append(same, False)[stays]
 
 
 def _fill_homes(
@@ -270,7 +268,7 @@ class _Values:
 
     def _limit(self, index: int, policy: Policy) -> None:
         quantum = policy.quantum(self.problem.columns)
-        value = self.value(index)
+        value = self.value(index).combined()
         if policy.at_most is not None:
             self.model.add_rows(value, high=whole(exact(policy.at_most) / quantum, down=True))
         if policy.at_least is not None:
@@ -347,7 +345,8 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
         model.add_rows(expand(encoding, link.family).plus(room), high=0)
     values = shaped.scaled(term.factor)
     if term.reduce == "sum":
-        return values.summed(term.owner, term.owners)
+        total = values.summed(term.owner, term.owners)
+        return total.combined() if term.owners < values.size else total
     fold = largest if term.reduce == "max" else smallest
     return fold(model, values, term.owner, term.owners, side)
 

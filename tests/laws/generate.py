@@ -231,13 +231,14 @@ def _crowded_task(rng: Random, nodes: tuple[Node, ...]) -> Task:
         for c in range(2)
     )
     home = rng.choice(nodes).name
+    currents: list[str | tuple[str, ...]] = [home, (home,), (home,), (home, nodes[0].name)]
     return Task(
         name="t0",
         demand={"cpu": rng.choice([0, 1, 2])},
         configurations=rows,
         required=rng.random() < 0.6,
         allow={"node": (home,)} if rng.random() < 0.4 else {},
-        current=rng.choice([home, (home,), (home,), (home, nodes[0].name)]),
+        current=rng.choice(currents),
         move_cost=rng.choice([1, 2]),
         groups=tuple(g for g in GROUPS if rng.random() < 0.6),
         count=rng.choice([1, 2, 2]),
@@ -301,7 +302,8 @@ def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
     """An instance without policies whose placements are few enough to be enumerated."""
     nodes = _unit_nodes(rng) if unit else _nodes(rng)
     if crowded:
-        nodes = tuple(replace(node, count=1) for node in nodes[:2])
+        room = {"cpu": rng.choice([4, 6]), "mem": 8}
+        nodes = tuple(replace(node, count=1, capacity=room) for node in nodes[:2])
     demand = rng.choice([1, 2])
     nowhere = rng.random() < 0.04
     often = 0.05 if unit else 0.15 if crowded else 0.4

@@ -59,6 +59,7 @@ def minimise_fixed(encoding: Encoding, goal: Linear, fixed: IntArray) -> IntArra
 def finished(encoding: Encoding) -> SparseModel:
     """Finish a model and make sure that engines can read it at all."""
     model = finish(encoding)
+    assert all(level.size == 1 for level in encoding.model.levels), "a level is one number"
     used = np.concatenate([model.column, model.level_column, model.max_column, model.max_target])
     assert not used.size or (used.min() >= 0 and used.max() < model.columns), "columns exist"
     literal = model.literal[model.literal != INFINITY]

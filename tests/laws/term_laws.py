@@ -1,0 +1,178 @@
+"""The laws of terms: whatever a goal could be made of is encoded exactly, used so far or not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from random import Random
+
+import numpy as np
+from generate import instances_with
+from goal_laws import FORMS, Case, Formulated
+from numpy.typing import NDArray
+from solving import evaluate, minimise_fixed
+
+from optalloc.formulation.encoding import Encoding, encode_metric, expand
+from optalloc.formulation.evaluating import Evaluator
+from optalloc.formulation.model import Form, Linear, Model, Side
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.shapes import Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.terms import Chosen, Family, Fold, Limit, Membership, Metric, Placed, Term
+from optalloc.instance.factored import Factored
+from optalloc.instance.policy import Policy
+
+IntArray = NDArray[np.int64]
+TERMS = 3
+"""Terms of one drawn metric."""
+
+
+def drawn_metric(rng: Random, problem: Problem) -> Metric:
+    """A sum of random terms with random factors over a problem's decisions."""
+    terms = tuple((rng.choice([1, 2, -1, -2]), _term(rng, problem)) for _ in range(TERMS))
+    return Metric(terms, rng.randint(-5, 5))
+
+
+def _term(rng: Random, problem: Problem) -> Term:
+    """Any shape, fold and limit; missing implications only where their one side will do."""
+    counts = rng.random() < 0.6
+    family = _family(rng, problem, counts)
+    shape = _shape(rng, family.size, counts)
+    size = family.size // shape.arity
+    owners = rng.randint(1, size)
+    owner = np.array([*range(owners), *(rng.randrange(owners) for _ in range(size - owners))])
+    factor = np.array([rng.choice([0, 1, 1, 2, -1]) for _ in range(size)], np.int64)
+    if rng.random() < 0.5:
+        factor = np.abs(factor) * rng.choice([1, -1])
+    folds: tuple[Fold, ...] = ("sum", "sum", "max", "min")
+    reduce, outer = rng.choice(folds), rng.choice(folds)
+    limit = None
+    if rng.random() < 0.4:
+        bound = np.array([rng.randint(-1, 4) for _ in range(owners)], np.int64)
+        limit = Limit(rng.choice(["at_most", "at_least"]), bound)
+    return Term(family, shape, factor, owner.astype(np.int64), owners, reduce, outer, limit)
+
+
+def _family(rng: Random, problem: Problem, counts: bool) -> Family:
+    """Placed replicas by part and node, or choices by part; an even number of aggregates."""
+    least = 0 if counts else -2
+    rows = problem.columns.rows
+    parts = rng.choice([2, 4])
+    pairs = sorted(
+        (rng.randrange(problem.classes), part) for part in range(parts) for _ in range(2)
+    )
+    member = np.array(list(dict.fromkeys(pairs)), np.int64)
+    membership = Membership(parts, member[:, 0].copy(), member[:, 1].copy())
+    base = np.array([rng.randint(least, 3) for _ in range(rows)], np.int64)
+    if rng.random() < 0.4:
+        # A class speaks for one part only where choices are counted.
+        first = np.unique(membership.task_class, return_index=True)[1]
+        alone = Membership(parts, membership.task_class[first], membership.part[first])
+        constant = np.array([rng.randint(least, 1) for _ in range(parts)], np.int64)
+        return Family(constant, chosen=(Chosen(base, alone),))
+    domains = 2
+    domain = np.array([rng.choice([-1, 0, 1, 1]) for _ in range(problem.nodes)], np.int64)
+    constant = np.array([rng.randint(least, 1) for _ in range(parts * domains)], np.int64)
+    scale = 1 if counts else rng.choice([1, -1, 2])
+    placed = Placed(Factored(base), domain, domains, membership, scale)
+    return Family(constant, (placed,))
+
+
+def _shape(rng: Random, size: int, counts: bool) -> Shape:
+    numbers = np.array([rng.randint(1, 4) for _ in range(size)], np.int64)
+    shapes: list[Shape] = [Identity(), Excess(numbers - 2)]
+    if counts:
+        shapes += [Steps(numbers), Steps(numbers + 30), Missing()]
+    return rng.choice(shapes)
+
+
+def value_of(metric: Metric, y_of: dict[int, IntArray]) -> int:
+    """The formula of terms, in loops; `y_of` has the aggregates of each term."""
+    folds: dict[Fold, Callable[[list[int]], int]] = {"sum": sum, "max": max, "min": min}
+    total = metric.constant
+    for t, (weight, term) in enumerate(metric.terms):
+        shaped = term.shape.value(y_of[t])
+        groups: list[list[int]] = [[] for _ in range(term.owners)]
+        for owner, factor, value in zip(term.owner, term.factor, shaped, strict=True):
+            groups[owner].append(int(factor * value))
+        reduced = [folds[term.reduce](group) for group in groups]
+        if term.limit is not None:
+            sign = 1 if term.limit.sense == "at_most" else -1
+            pairs = zip(reduced, term.limit.bound.tolist(), strict=True)
+            reduced = [max(0, sign * (value - bound)) for value, bound in pairs]
+        total += weight * folds[term.outer](reduced)
+    return total
+
+
+@cache
+def _formulated(policy_class: type[Policy], seed: int) -> Formulated:
+    return Formulated(Case(instances_with(policy_class, seed), seed))
+
+
+def check(policy_class: type[Policy], seed: int) -> int:
+    """Check the encodings of random metrics over an instance; the number of values compared."""
+    formulated = _formulated(policy_class, seed)
+    rng = Random(seed)
+    metrics = [drawn_metric(rng, formulated.problem) for _ in range(2)]
+    if not formulated.translated:
+        return 0
+    points = np.array([values for values, _ in formulated.translated])
+    truth = [_values(formulated, metric, points) for metric in metrics]
+    return sum(_compare(formulated, form, metrics, truth, points) for form in FORMS)
+
+
+def _values(formulated: Formulated, metric: Metric, points: IntArray) -> list[int]:
+    encoding = formulated.bare["milp"]
+    found = []
+    for point in points:
+        evaluator = Evaluator(encoding, point)
+        aggregates = {
+            t: evaluator.expression(expand(encoding, term.family))
+            for t, (_, term) in enumerate(metric.terms)
+        }
+        found.append(value_of(metric, aggregates))
+        assert evaluator.metric(metric) == found[-1], "the formulation's own arithmetic"
+    return found
+
+
+def _compare(
+    formulated: Formulated,
+    form: Form,
+    metrics: list[Metric],
+    truth: list[list[int]],
+    points: IntArray,
+) -> int:
+    bare = formulated.bare[form]
+    model = Model(form)
+    model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
+    encoding = Encoding(formulated.problem, model, bare.y_of_choice, bare.pairs)
+    encoded: list[tuple[Linear, list[int], Side]] = []
+    goal = Linear.of_constants(np.zeros(1, np.int64))
+    sides: tuple[tuple[Side, int], ...] = (("over", 1), ("under", -1), ("exact", 1), ("exact", -1))
+    for metric, values in zip(metrics, truth, strict=True):
+        for side, sign in sides:
+            if not _has_side(metric, side):
+                continue
+            value = encode_metric(encoding, metric, side)
+            encoded.append((value, values, side))
+            goal = goal.plus(value.scaled(sign))
+    if not encoded:
+        return 0
+    columns = minimise_fixed(encoding, goal, points)
+    assert columns is not None, "the value is attained"
+    for value, values, side in encoded:
+        assert evaluate(value, columns)[:, 0].tolist() == values, side
+    return len(encoded) * len(points)
+
+
+def _has_side(metric: Metric, side: Side) -> bool:
+    """Broken implications can be minimised only: leave out where they would be pushed up."""
+    return not any(isinstance(term.shape, Missing) for _, term in metric.terms) or (
+        side == "over" and all(_pushed_down(weight, term) for weight, term in metric.terms)
+    )
+
+
+def _pushed_down(weight: int, term: Term) -> bool:
+    if not isinstance(term.shape, Missing):
+        return True
+    up = term.limit is not None and term.limit.sense == "at_least"
+    return weight > 0 and not up and bool(np.all(term.factor >= 0))

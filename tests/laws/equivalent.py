@@ -165,5 +165,40 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "several = len(family.placed) + len(family.chosen) > 1",
         "Add -> Sub",
     ): COMBINED,
+    (
+        "_expand_chosen",
+        "part = np.full(problem.classes, -1, np.int64)",
+        "1 -> 2",
+    ): ANY_MARK,
+    (
+        "_expand_chosen",
+        "return choices_of(encoding, np.where(outside, 0, value), np.where(outside, 0, row), size)",
+        "0 -> -1 (2)",
+    ): "what is outside has the value 0, wherever that is added",
+    (
+        "_Values.arrival_sides",
+        'self.sides.get(i, "over")',
+        "'over' -> 'under'",
+    ): "rows that fill homes are valid for rules as well, which only do not need them",
+    (
+        "_Values._uses",
+        'pushed_down = (factor > 0) == (level.sense == "min")',
+        "Gt -> GtE",
+    ): "no level has a policy with the factor 0",
+    (
+        "_Values._uses",
+        'pushed_down = (factor > 0) == (level.sense == "min")',
+        "0 -> -1",
+    ): "factors are integers other than 0",
+    (
+        "add_rule",
+        "binding = np.flatnonzero(high > term.limit.bound)",
+        "Gt -> GtE",
+    ): SLACK,
+    (
+        "add_rule",
+        "binding = np.flatnonzero(low < term.limit.bound)",
+        "Lt -> LtE",
+    ): SLACK,
 }
 """Reason by function, line and change."""

@@ -16,6 +16,7 @@ from types import FunctionType, ModuleType
 import goal_laws
 import pytest
 import shape_laws
+import term_laws
 from equivalent import EQUIVALENT
 from generate import ARRIVALS, instances_with
 from mutants import Mutant, mutants_of, mutated
@@ -30,6 +31,21 @@ CASES = 14
 """Instances of each policy class that a mutant meets."""
 BRIEF = 5
 """Laws that a mutant meets which is listed as equivalent: enough to notice a wrong entry."""
+HOMES = 44
+"""Instances of each policy class that counts arrivals, of which some are chosen."""
+OF_HOMES = ("_add_stays", "_comes_twice", "_fill_homes")
+OF_TERMS = (
+    "_beyond",
+    "_counted",
+    "_expand_chosen",
+    "_expand_placed",
+    "_flipped",
+    "_fold",
+    "_reduced",
+    "encode_metric",
+    "encode_term",
+    "expand",
+)
 EVERYWHERE = 8
 """Instances of each policy class for mutants that concern all of them."""
 
@@ -158,9 +174,30 @@ def test_every_mutant_of_a_goal_breaks_a_law(name: str) -> None:
 
 
 def _laws_of_encoder(name: str) -> list[Law]:
-    if name in ("_add_stays", "_comes_twice", "_fill_homes"):
-        return _goal_laws(list(ARRIVALS), 2 * CASES)
-    return _goal_laws(list(policy_classes().values()), EVERYWHERE)
+    classes = list(policy_classes().values())
+    if name in OF_TERMS:
+        return [_term_law(c, seed) for seed in range(EVERYWHERE) for c in classes]
+    if name in OF_HOMES:
+        return _laws_of_homes()
+    return _goal_laws(classes, EVERYWHERE)
+
+
+@cache
+def _term_law(policy_class: type[Policy], seed: int) -> Law:
+    return Law(lambda: term_laws.check(policy_class, seed))
+
+
+def _laws_of_homes() -> list[Law]:
+    """Those instances in which it matters what stays at home and what arrives there."""
+    chosen = []
+    for policy_class in ARRIVALS:
+        for seed in range(HOMES):
+            case = goal_laws.Case(instances_with(policy_class, seed), seed)
+            formulated = goal_laws.Formulated(case)
+            sides = encoding._Values(formulated.encoding("milp")).arrival_sides
+            if formulated.problem.contested.any() or sides == {"under"}:
+                chosen.append(_goal_law(policy_class, seed))
+    return chosen
 
 
 @pytest.mark.parametrize("name", ENCODERS)

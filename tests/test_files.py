@@ -27,6 +27,8 @@ SMALL = Instance(
     tasks=(Task(name="t", demand={"cpu": 1}, current="b/1"),),
 )
 
+ZIPPED = gzip.compress(b"{}", mtime=0)
+
 
 def problems(text: bytes | str) -> dict[str, str]:
     with pytest.raises(InstanceError) as caught:
@@ -89,7 +91,7 @@ def test_missing_files_and_folders_are_named(tmp_path: Path) -> None:
         load_instance(tmp_path)
 
 
-@pytest.mark.parametrize("data", [b"{}", gzip.compress(b"{}", mtime=0)[:-9], gzip.compress(b"{}", mtime=0)[:5]])
+@pytest.mark.parametrize("data", [b"{}", ZIPPED[:-9], ZIPPED[:5]])
 def test_a_broken_gzip_file_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "x.json.gz"
     path.write_bytes(data)

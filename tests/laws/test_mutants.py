@@ -90,7 +90,7 @@ BUILDERS = {
 class Law:
     """A check of the functions under test, done once with the true ones before any mutant."""
 
-    check: Callable[[], None]
+    check: Callable[[], object]
 
     @cached_property
     def holds(self) -> bool:

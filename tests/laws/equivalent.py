@@ -6,8 +6,13 @@ ANY_MARK = "any negative number marks a choice without a column"
 COMBINED = "what a single part contributes has no repeated columns, nor have x and y together"
 EITHER = "for CP-SAT both encodings are exact; which one is faster is not a matter of these laws"
 EMPTY = "a group without members adds nothing but a zero that changes neither sum nor maximum"
+EXACT = "the exact encoding serves on every side; it only is a larger one"
+FLIPPED = (
+    "total = total.plus(encode_term(encoding, term, _flipped(side, factor < 0)).scaled(factor))"
+)
 FULL = "a home that is full once over would have to be full twice, or less than empty"
 INTEGER = "a column that is tied to integers takes integer values anyway"
+NO_ZERO = "no factor of a term in a metric is 0"
 ONE_PART = "everything is one part in one domain: the number of domains is not used"
 POSITIVE = "the aggregate is never positive, so that the column is fixed to 0 by its own bounds"
 SLACK = "a valid row that never binds"
@@ -200,5 +205,60 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "binding = np.flatnonzero(low < term.limit.bound)",
         "Lt -> LtE",
     ): SLACK,
+    (
+        "encode_metric",
+        FLIPPED,
+        "Lt -> LtE",
+    ): NO_ZERO,
+    (
+        "encode_metric",
+        FLIPPED,
+        "0 -> 1",
+    ): NO_ZERO,
+    (
+        "_reduced",
+        "mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))",
+        "Gt -> GtE",
+    ): EXACT,
+    (
+        "_reduced",
+        "mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))",
+        "Gt -> LtE",
+    ): EXACT,
+    (
+        "_reduced",
+        "mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))",
+        "0 -> -1 (2)",
+    ): EXACT,
+    (
+        "_reduced",
+        "return total.combined() if term.owners < values.size else total",
+        "Lt -> LtE",
+    ): COMBINED,
+    (
+        "_counted",
+        'if counted.size == term.factor.size or term.reduce != "sum" or term.linked:',
+        "Eq -> NotEq",
+    ): "leaving out what counts for nothing only saves columns",
+    (
+        "in_use",
+        "domain = np.full(problem.nodes, -1, np.int64)",
+        "1 -> 2",
+    ): "any negative number marks a node without a domain",
+    (
+        "_blocks",
+        "demand = max(int(d.base.max()) for d in columns.demand)",
+        ".max -> .min",
+    ): "where nodes are merged, all tasks demand the same of one resource",
+    (
+        "_blocks",
+        "most = max(int(problem.most_replicas.sum()), 1)",
+        "1 -> 2",
+    ): "a block only has to be as large as the aggregate",
+    (
+        "_blocks",
+        "most = max(int(problem.most_replicas.sum()), 1)",
+        "1 -> 0",
+    ): "there are replicas wherever there are nodes to be counted",
 }
 """Reason by function, line and change."""

@@ -29,7 +29,7 @@ from optalloc.instance.policy import Number, Policy
 from optalloc.objective import read_objective
 from optalloc.verify import verify
 
-MOST_PLACEMENTS = 100
+MOST_PLACEMENTS = 70
 """Brute force scores every placement of an instance: so many at most."""
 RACKS = ("r0", "r1")
 ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.TransientCapacity)
@@ -104,7 +104,7 @@ def _dependency(rng: Random) -> Fields:
 
 @draws(p.GroupMoveCost)
 def _selection(rng: Random) -> Fields:
-    groups = tuple(sorted(rng.sample(GROUPS, 2))) if rng.random() < 0.3 else ()
+    groups = tuple(sorted(rng.sample(GROUPS, rng.choice([1, 2])))) if rng.random() < 0.4 else ()
     return {"groups": groups, "kind": rng.choice(["", "", "service"])}
 
 
@@ -214,7 +214,9 @@ def _task(rng: Random, t: int, nodes: tuple[Node, ...]) -> Task:
         forbid=sites["forbid"],
         current=_current(rng, nodes, count * replicas, bool(table)),
         move_cost=rng.choice([0, 1, 1, 2.5]),
-        groups=tuple(g for g in GROUPS if rng.random() < 0.45),
+        groups=tuple(g for g in GROUPS if rng.random() < 0.45)
+        if rng.random() < 0.7
+        else (GROUPS[t % 3],),
         count=count,
     )
 
@@ -250,9 +252,9 @@ def _current(
 ) -> str | tuple[str, ...] | None:
     names = [n.name if n.count == 1 else f"{n.name}/{i}" for n in nodes for i in range(n.count)]
     drawn = rng.random()
-    if drawn < 0.4:
+    if drawn < 0.35:
         return None
-    if drawn < 0.75:
+    if drawn < 0.6:
         return rng.choice(names)
     return tuple(rng.choice(names) for _ in range(rng.randint(1, 3) if table else replicas))
 
@@ -378,8 +380,11 @@ def _fits(policy: Policy, instance: Instance) -> Policy:
     return policy
 
 
-def _roles(rng: Random, policy: Policy, value: int, instance: Instance) -> Policy:
-    """Make a policy hard, soft or limited, mostly so that a placement of this value passes."""
+def _roles(rng: Random, policy: Policy, value: int, instance: Instance, unit: bool) -> Policy:
+    """Make a policy hard, soft or limited, mostly so that a placement of this value passes.
+
+    Where nodes are to be merged, little must ask for more nodes in use than needed.
+    """
     if isinstance(policy, p.Labels):
         return policy
     if policy.is_rule:
@@ -393,7 +398,7 @@ def _roles(rng: Random, policy: Policy, value: int, instance: Instance) -> Polic
     limit = rng.random()
     if limit < 0.35:
         fields["at_most"] = float((value + rng.choice([0, 1]) * 2) * quantum) + slack
-    elif limit < 0.7:
+    elif limit < (0.4 if unit and policy.sense == "min" else 0.7):
         fields["at_least"] = float(value * quantum) - slack
     return replace(policy, **fields)
 
@@ -435,31 +440,39 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     if rng.random() < 0.15 and policy_class not in (p.Capacity, p.Labels, p.TransientCapacity):
         policies.append(replace(_policy(rng, policy_class, 9), name="again"))
     policies = [_fits(policy, space.instance) for policy in policies]
-    return _stated(rng, space, policies)
+    return _stated(rng, space, policies, unit)
 
 
-def _stated(rng: Random, space: Space, policies: list[Policy]) -> Instance:
+def _stated(rng: Random, space: Space, policies: list[Policy], unit: bool) -> Instance:
     soft = [replace(q, weight=1) if _softens(q) else q for q in policies]
     draft = _restated(space.instance, policies=tuple(soft))
-    witness = space_of(draft).sample(rng)
-    objective = read_objective(draft, "penalty")
-    values = verify(draft, witness, objective).values[-len(policies) :]
+    values = _attained(rng, draft)[-len(policies) :]
     order = list(range(len(policies)))
     rng.shuffle(order)
-    drawn = [_roles(rng, policies[i], values[i], draft) for i in order]
-    drawn += _unstated(rng, drawn)
+    drawn = [_roles(rng, policies[i], values[i], draft, unit) for i in order]
+    drawn += _unstated(rng, drawn, unit)
     text = _objective(rng, drawn, order.index(0))
     return _restated(draft, policies=tuple(drawn), objective=text)
+
+
+def _attained(rng: Random, instance: Instance) -> tuple[int, ...]:
+    """Values of the policies at a placement within capacity, if there is one among a few."""
+    space, objective = space_of(instance), read_objective(instance, "penalty")
+    for _ in range(6):
+        report = verify(instance, space.sample(rng), objective)
+        if report.feasible:
+            break
+    return report.values
 
 
 def _softens(policy: Policy) -> bool:
     return policy.is_rule and not isinstance(policy, p.Labels)
 
 
-def _unstated(rng: Random, policies: list[Policy]) -> list[Policy]:
+def _unstated(rng: Random, policies: list[Policy], unit: bool) -> list[Policy]:
     """Mostly leave capacity to its default, sometimes make it soft."""
     stated = {type(policy) for policy in policies}
-    if p.Capacity not in stated and rng.random() < 0.25:
+    if p.Capacity not in stated and rng.random() < (0.05 if unit else 0.25):
         return [p.Capacity(weight=rng.choice([1, 3]))]
     return []
 

@@ -12,7 +12,7 @@ from optalloc.formulation.problem import Problem
 from optalloc.formulation.registry import policy_classes
 from optalloc.objective import read_objective
 
-SEEDS = 44
+SEEDS = 56
 """Instances for each policy class, in which it is at work among others."""
 CHUNKS = 4
 WANTED = 200

@@ -346,7 +346,7 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     values = shaped.scaled(term.factor)
     if term.reduce == "sum":
         total = values.summed(term.owner, term.owners)
-        return total.combined() if term.owners < values.size else total
+        return total.combined() if np.unique(term.owner).size < values.size else total
     fold = largest if term.reduce == "max" else smallest
     return fold(model, values, term.owner, term.owners, side)
 

@@ -232,7 +232,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): EXACT,
     (
         "_reduced",
-        "return total.combined() if term.owners < values.size else total",
+        "return total.combined() if np.unique(term.owner).size < values.size else total",
         "Lt -> LtE",
     ): COMBINED,
     (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from random import Random
 
@@ -12,7 +13,7 @@ from goal_laws import FORMS, Case, Formulated
 from numpy.typing import NDArray
 from solving import evaluate, minimise_fixed
 
-from optalloc.formulation.encoding import Encoding, encode_metric
+from optalloc.formulation.encoding import Encoding, add_rule, encode_metric
 from optalloc.formulation.evaluating import Evaluator
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
@@ -22,8 +23,14 @@ from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Policy
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 TERMS = 3
 """Terms of one drawn metric."""
+POINTS = 6
+"""Decisions at which encodings are compared, feasible or not."""
+FOLDS: dict[Fold, Callable[[list[int]], int]] = {"sum": sum, "max": max, "min": min}
+BROKEN = 2
+"""Decisions that break a rule, of which each is asked for alone."""
 
 
 def drawn_metric(rng: Random, problem: Problem) -> Metric:
@@ -50,6 +57,15 @@ def _term(rng: Random, problem: Problem) -> Term:
         bound = np.array([rng.randint(-1, 4) for _ in range(owners)], np.int64)
         limit = Limit(rng.choice(["at_most", "at_least"]), bound)
     return Term(family, shape, factor, owner.astype(np.int64), owners, reduce, outer, limit)
+
+
+def _rule(rng: Random, encoding: Encoding, point: IntArray) -> Term:
+    """A random term with limits that some decisions just keep, so that others break them."""
+    term = _term(rng, encoding.problem)
+    while term.limit is None or not _has_side(Metric(((1, term),)), "over"):
+        term = _term(rng, encoding.problem)
+    kept = np.array(_reduced(term, _aggregates(encoding, term.family, point)), np.int64)
+    return replace(term, outer="sum", limit=replace(term.limit, bound=kept))
 
 
 def _implications(rng: Random, problem: Problem) -> Metric:
@@ -82,7 +98,8 @@ def _family(rng: Random, problem: Problem, counts: bool) -> Family:
     domain = np.array([rng.choice([-1, 0, 1, 1]) for _ in range(problem.nodes)], np.int64)
     constant = np.array([rng.randint(least, 1) for _ in range(parts * domains)], np.int64)
     scale = 1 if counts else rng.choice([1, -1, 2])
-    placed = Placed(Factored(base), domain, domains, membership, scale)
+    arrivals_only = rng.random() < 0.3
+    placed = Placed(Factored(base), domain, domains, membership, scale, arrivals_only)
     return Family(constant, (placed,))
 
 
@@ -96,20 +113,22 @@ def _shape(rng: Random, size: int, counts: bool) -> Shape:
 
 def value_of(metric: Metric, y_of: dict[int, IntArray]) -> int:
     """The formula of terms, in loops; `y_of` has the aggregates of each term."""
-    folds: dict[Fold, Callable[[list[int]], int]] = {"sum": sum, "max": max, "min": min}
     total = metric.constant
     for t, (weight, term) in enumerate(metric.terms):
-        shaped = term.shape.value(y_of[t])
-        groups: list[list[int]] = [[] for _ in range(term.owners)]
-        for owner, factor, value in zip(term.owner, term.factor, shaped, strict=True):
-            groups[owner].append(int(factor * value))
-        reduced = [folds[term.reduce](group) for group in groups]
+        reduced = _reduced(term, y_of[t])
         if term.limit is not None:
             sign = 1 if term.limit.sense == "at_most" else -1
             pairs = zip(reduced, term.limit.bound.tolist(), strict=True)
             reduced = [max(0, sign * (value - bound)) for value, bound in pairs]
-        total += weight * folds[term.outer](reduced)
+        total += weight * FOLDS[term.outer](reduced)
     return total
+
+
+def _reduced(term: Term, y: IntArray) -> list[int]:
+    groups: list[list[int]] = [[] for _ in range(term.owners)]
+    for owner, factor, value in zip(term.owner, term.factor, term.shape.value(y), strict=True):
+        groups[owner].append(int(factor * value))
+    return [FOLDS[term.reduce](group) for group in groups]
 
 
 @cache
@@ -123,11 +142,21 @@ def check(policy_class: type[Policy], seed: int) -> int:
     rng = Random(seed)
     metrics = [drawn_metric(rng, formulated.problem) for _ in range(2)]
     metrics.append(_implications(rng, formulated.problem))
-    if not formulated.translated:
-        return 0
-    points = np.array([values for values, _ in formulated.translated])
+    points = _points(rng, formulated)
     truth = [_values(formulated, metric, points) for metric in metrics]
+    rule = _rule(rng, formulated.bare["milp"], points[0])
+    broken = np.array(_values(formulated, Metric(((1, rule),)), points)) > 0
+    for form in FORMS:
+        _decide(formulated, form, rule, points, broken)
     return sum(_compare(formulated, form, metrics, truth, points) for form in FORMS)
+
+
+def _points(rng: Random, formulated: Formulated) -> IntArray:
+    """Any decisions within the bounds of their columns."""
+    model = formulated.bare["milp"].model
+    bounds = list(zip(model.lower.tolist(), model.upper.tolist(), strict=True))
+    points = [[rng.randint(low, high) for low, high in bounds] for _ in range(POINTS)]
+    return np.array(points, np.int64).reshape(POINTS, len(bounds))
 
 
 def _values(formulated: Formulated, metric: Metric, points: IntArray) -> list[int]:
@@ -148,7 +177,10 @@ def _aggregates(encoding: Encoding, family: Family, point: IntArray) -> IntArray
     problem = encoding.problem
     pairs, y = problem.pairs, family.constant.copy()
     for placed in family.placed:
-        for x, block, n in zip(point, pairs.block, pairs.node, strict=False):
+        every = zip(point, pairs.block, pairs.node, pairs.stays, strict=False)
+        for x, block, n, stays in every:
+            if placed.arrivals_only and stays:
+                continue
             row, domain = problem.block_row[block], placed.domain[n]
             for part in _parts(placed.membership, int(problem.block_class[block])):
                 if domain >= 0:
@@ -179,10 +211,7 @@ def _compare(
     truth: list[list[int]],
     points: IntArray,
 ) -> int:
-    bare = formulated.bare[form]
-    model = Model(form)
-    model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
-    encoding = Encoding(formulated.problem, model, bare.y_of_choice, bare.pairs)
+    encoding = _decisions(formulated, form)
     encoded: list[tuple[Linear, list[int], Side]] = []
     goal = Linear.of_constants(np.zeros(1, np.int64))
     sides: tuple[tuple[Side, int], ...] = (("over", 1), ("under", -1), ("exact", 1), ("exact", -1))
@@ -201,6 +230,26 @@ def _compare(
     for value, values, side in encoded:
         assert evaluate(value, columns)[:, 0].tolist() == values, side
     return len(encoded) * len(points)
+
+
+def _decide(
+    formulated: Formulated, form: Form, rule: Term, points: IntArray, broken: BoolArray
+) -> None:
+    """As hard rows, a rule allows the decisions that keep it and no others."""
+    encoding = _decisions(formulated, form)
+    add_rule(encoding, rule)
+    nothing = Linear.of_constants(np.zeros(1, np.int64))
+    assert minimise_fixed(encoding, nothing, points[~broken]) is not None, "the rule is kept"
+    for point in points[broken][:BROKEN]:
+        assert minimise_fixed(encoding, nothing, point[None, :]) is None, "the rule is broken"
+
+
+def _decisions(formulated: Formulated, form: Form) -> Encoding:
+    """A new model that has the decisions' columns alone."""
+    bare = formulated.bare[form]
+    model = Model(form)
+    model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
+    return Encoding(formulated.problem, model, bare.y_of_choice, bare.pairs)
 
 
 def _has_side(metric: Metric, side: Side) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from optalloc import Configuration, Group, Instance, Node, OptallocError, Resource, Task
+from optalloc.generators import generate
 from optalloc.instance.placement import Placement
 from optalloc.policies import Moves, Spread, TaskMoveCost
 from optalloc.solving import Progress, solve
@@ -83,6 +84,13 @@ def test_levels_are_proven_in_order() -> None:
     result = solve(instance)
     assert [level.proven for level in result.levels] == [True, True]
     assert [level.value for level in result.levels] == [2, 14]
+
+
+def test_values_too_large_for_the_unit_of_a_float_are_proven() -> None:
+    """Joules in millionths add up to 6e13, of which HiGHS computes a bound one unit too high."""
+    result = solve(generate("hpc-centre", 18, 5, 10), threads=1)
+    assert result.status == "optimal"
+    assert all(level.bound == level.value for level in result.levels)
 
 
 def test_max_min_is_followed_by_the_sum() -> None:

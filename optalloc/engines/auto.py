@@ -82,7 +82,8 @@ class Run:
             return
         try:
             if self.request.deterministic:
-                self._alone("milp" if name == AUTO else name, self.clock.left)
+                chosen = "milp" if name == AUTO else name
+                self._alone(chosen, self.clock.left, self.request.threads)
             elif name == AUTO:
                 self._ladder()
             else:
@@ -107,7 +108,8 @@ class Run:
         """Try small models here, race two exact engines, then let one yield to the search."""
         entries = self._load("milp").model.value.size
         if entries <= SMALL_ENTRIES:
-            self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left))
+            # More threads would spin for work that a small model does not have.
+            self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
             if self.infeasible or self.ledger.proven:
                 return
         race = Race(self.ledger, self.clock, self.request.memory)
@@ -132,11 +134,11 @@ class Run:
             race.stop(rival)
         self._start(race, "lns")
 
-    def _alone(self, name: str, seconds: float) -> None:
-        """Run an engine in this process."""
+    def _alone(self, name: str, seconds: float, threads: int) -> None:
+        """Run an engine in this process, from the best placement so far."""
         chosen = engine(name)
         loaded = self._load(chosen.form)
-        job = self._job(seconds, self.request.threads)
+        job = self._job(seconds, threads, Race(self.ledger, self.clock).hint(loaded))
         session = chosen.open(loaded.model, job)
 
         def emit(message: Message) -> None:

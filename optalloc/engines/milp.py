@@ -53,6 +53,7 @@ class HighsSession:
         self._set_options()
         self._pass_model()
         self._levels_held = 0
+        self._start = job.hint
 
     def _set_options(self) -> None:
         options: dict[str, Any] = {
@@ -117,8 +118,21 @@ class HighsSession:
     def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
         self.prepare(level, given)
+        self._pass_start()
         _, value, constant = self.model.objective(level)
-        return _Run(self, level, tuple(given), _unit(value), constant, emit).solve(seconds)
+        result = _Run(self, level, tuple(given), _unit(value), constant, emit).solve(seconds)
+        if result.values is not None:
+            self._start = result.values
+        return result
+
+    def _pass_start(self) -> None:
+        """Start from the hint, later from the solution of the level before."""
+        start = self._start
+        # This heuristic finds a first solution, and takes longer than all else in a small model.
+        self._highs.setOptionValue("mip_heuristic_run_feasibility_jump", start is None)
+        if start is not None:
+            index = np.arange(start.size, dtype=np.int32)
+            self._highs.setSolution(start.size, index, start.astype(np.float64))
 
     def offer(self, values: IntArray) -> None:
         """Ignored: HiGHS takes no solutions while it runs."""
@@ -155,10 +169,6 @@ class _Run:
     def solve(self, seconds: float) -> LevelResult:
         highs, api = self.session._highs, self.session._api
         highs.setOptionValue("time_limit", _seconds(seconds))
-        hint = self.session.job.hint
-        if hint is not None and not self.given:
-            index = np.arange(hint.size, dtype=np.int32)
-            highs.setSolution(hint.size, index, hint.astype(np.float64))
         highs.cbMipImprovingSolution.subscribe(self._improved)
         highs.cbMipInterrupt.subscribe(self._progressed)
         run_highs(highs)
@@ -209,6 +219,9 @@ class _Run:
         # Rounded outward by more than the tolerances of the solver can hide.
         slack = min(1e-6 + 1e-9 * abs(dual), 0.45)
         bound = ceil(dual - slack) * self.unit + self.constant
+        if self.last_values is not None:
+            # Floats hide whole units of large values: a solution's own value is exact.
+            bound = min(bound, self.session.model.level_value_at(self.level, self.last_values))
         if self.last_bound is None or bound > self.last_bound:
             self.last_bound = bound
             self.emit(Bound(self.level, bound, self.given))

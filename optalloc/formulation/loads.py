@@ -57,9 +57,7 @@ def _blocks(
     """How many replicas fill one node, and the loads that a node not in use cannot have."""
     columns = problem.columns
     if np.any(problem.node_classes.count > 1):
-        demand = max(int(d.base.max()) for d in columns.demand)
-        fits = problem.capacity.max(axis=1) // demand // problem.node_classes.count
-        return np.maximum(fits[counted], 1), ()
+        return problem.replicas_per_node[counted], ()
     linked = []
     for i, demand_of in enumerate(columns.demand):
         if not demand_of.is_zero and i in problem.hard_resources:

@@ -17,7 +17,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.classes import NodeClasses, TaskClasses, merge_nodes, merge_tasks
+from optalloc.formulation.classes import (
+    NodeClasses,
+    TaskClasses,
+    merge_nodes,
+    merge_tasks,
+    unit_demand,
+)
 from optalloc.formulation.placing import allowed_entries
 from optalloc.formulation.terms import Membership, Metric
 from optalloc.instance.columns import Columns
@@ -203,8 +209,17 @@ class Problem:
         merged = self.node_classes.count[:, None]
         if np.all(merged == 1):
             return capacity
-        demand = max(int(d.base.max()) for d in self.columns.demand)
+        demand = np.array([max(int(d.base.max()), 1) for d in self.columns.demand])
         return capacity // demand * demand * merged
+
+    @cached_property
+    def replicas_per_node(self) -> IntArray:
+        """How many replicas fill one node of each class of identical ones (at least 1)."""
+        unit = unit_demand(self.columns)
+        assert unit is not None, "identical nodes are merged where all replicas demand the same"
+        resource, amount = unit
+        fits = self.capacity[:, resource] // amount // self.node_classes.count
+        return np.asarray(np.maximum(fits, 1), np.int64)
 
     @cached_property
     def hard_resources(self) -> frozenset[int]:

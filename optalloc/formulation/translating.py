@@ -83,8 +83,7 @@ def _concrete(problem: Problem, node: IntArray) -> IntArray:
     classes = problem.node_classes
     if np.all(classes.count == 1):
         return classes.node[node]
-    demand = max(int(d.base.max()) for d in problem.columns.demand)
-    fits = np.maximum(problem.capacity.max(axis=1) // demand // classes.count, 1)
+    fits = problem.replicas_per_node
     order = np.argsort(classes.of_node, kind="stable")
     start = np.searchsorted(classes.of_node[order], np.arange(problem.nodes))
     by_node = np.argsort(node, kind="stable")

@@ -266,7 +266,7 @@ def _unit_nodes(rng: Random) -> tuple[Node, ...]:
     for e in range(rng.choice([1, 2, 2])):
         rack = {"domains": {"rack": rng.choice(RACKS)}} if rng.random() < 0.4 else {}
         own: Fields = {
-            "capacity": {"cpu": rng.choice([2, 2, 3, 4, 5])},
+            "capacity": {"cpu": rng.choice([1, 2, 2, 3, 4, 5])},
             "safety": {"cpu": rng.choice([1, 2])},
             "price_h": rng.choice([1, 2]),
         }
@@ -312,6 +312,8 @@ def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
     resources = {"cpu": Resource(transient=rng.random() < often)}
     if not unit or rng.random() < 0.3:
         resources["mem"] = Resource(transient=rng.random() < often * 0.8)
+        if unit:  # Nobody demands it.
+            nodes = tuple(replace(n, capacity={**n.capacity, "mem": 9}) for n in nodes)
     stated: Fields = {
         "resources": resources,
         "tables": {"shared": Lookup(by="rack", values={"r0": 1}, default=2)},

@@ -247,11 +247,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): "any negative number marks a node without a domain",
     (
         "_blocks",
-        "demand = max(int(d.base.max()) for d in columns.demand)",
-        ".max -> .min",
-    ): "where nodes are merged, all tasks demand the same of one resource",
-    (
-        "_blocks",
         "most = max(int(problem.most_replicas.sum()), 1)",
         "1 -> 2",
     ): "a block only has to be as large as the aggregate",

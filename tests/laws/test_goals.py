@@ -7,6 +7,7 @@ from collections import Counter
 import goal_laws
 import pytest
 from generate import has_generator, instances_with
+from handmade import HANDMADE
 
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.registry import policy_classes
@@ -33,6 +34,11 @@ def test_every_law_holds(kind: str, chunk: int) -> None:
             goal_laws.check(case)
         except AssertionError as error:
             raise AssertionError(f"{kind}, seed {seed}: {error}") from error
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_every_law_holds_where_random_instances_hardly_get(name: str) -> None:
+    goal_laws.check(goal_laws.Case(HANDMADE[name]))
 
 
 def test_every_policy_class_is_at_work_in_enough_instances() -> None:

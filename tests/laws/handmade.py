@@ -1,0 +1,33 @@
+"""Small instances made by hand: what random ones hardly ever hit."""
+
+from __future__ import annotations
+
+from optalloc import policies as p
+from optalloc.instance.model import Configuration, Instance, Node, Resource, Task
+
+HANDMADE = {
+    "what arrives at home has to fill it first": Instance(
+        nodes=(Node(name="n0"), Node(name="n1")),
+        tasks=(
+            Task(
+                name="t0",
+                configurations=(Configuration(name="c0", replicas=2),),
+                cost=(0, 1),
+                current=("n0",),
+            ),
+        ),
+        policies=(p.Moves(at_least=2), p.AssignmentCost()),
+        objective="assignment-cost",
+    ),
+    "nothing fits on some node beside identical ones": Instance(
+        resources={"cpu": Resource(), "mem": Resource()},
+        nodes=(
+            Node(name="n0", capacity={"cpu": 1, "mem": 9}),
+            Node(name="n1", capacity={"cpu": 5, "mem": 9}, count=2),
+        ),
+        tasks=(Task(name="t0", demand={"cpu": 2}, count=3),),
+        policies=(p.Nodes(),),
+        objective="nodes",
+    ),
+}
+"""By what they are about."""

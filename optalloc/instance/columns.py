@@ -10,10 +10,11 @@ single row where it has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -452,15 +453,18 @@ def row_label(configuration: Configuration) -> str:
     return configuration.name or f"{configuration.device or 'any'} x {configuration.replicas}"
 
 
-def resource_names(instance: Instance) -> tuple[str, ...]:
-    """Names of the resources: the stated ones, or all that nodes have; devices if any has some."""
+def resource_names(instance: Instance, demanded: Set[str] | None = None) -> tuple[str, ...]:
+    """Names of the resources: the stated ones, or all that nodes have; devices if any has some.
+
+    What tasks demand is collected unless it is given.
+    """
     if instance.resources:
         names = dict.fromkeys(instance.resources)
     else:
         names = dict.fromkeys(name for node in instance.nodes for name in node.capacity)
-    if any(node.devices for node in instance.nodes) or any(
-        DEVICE in task.demand for task in instance.tasks
-    ):
+    if demanded is None:
+        demanded = set(chain.from_iterable([task.demand for task in instance.tasks]))
+    if DEVICE in demanded or any(node.devices for node in instance.nodes):
         names[DEVICE] = None
     return tuple(names)
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from optalloc.instance.policy import Fault, Number
 
+FloatArray = NDArray[np.float64]
 LARGEST_INT = 2**63 - 1
 """No whole number of an instance may be larger: readers elsewhere have 64 bits."""
 
@@ -36,14 +42,14 @@ class Bound:
         finite = abs(value) <= LARGEST_INT if whole else isfinite(value)
         return finite and (value > self.least if self.strict else value >= self.least)
 
-    def admits_all(self, values: list[Number]) -> bool:
+    def admits_all(self, values: FloatArray | None) -> bool:
         """Whether all numbers, of which none may be negative, are allowed; in doubt False."""
-        if not values:
-            return True
-        low = min(values)
+        if values is None or self.least < 0:
+            return False
+        low = values.min(initial=np.inf)
         above = low > self.least if self.strict else low >= self.least
         # The sum is too large, or no number, if any of them is.
-        return above and self.least >= 0 and sum(values) <= LARGEST_INT
+        return bool(above and values.sum() <= LARGEST_INT // 2)
 
     def refuse(self, value: Number) -> str:
         """Message for a number that is not allowed."""
@@ -56,6 +62,14 @@ POSITIVE = Bound("a finite number above 0", 0, strict=True)
 AT_LEAST_ONE = Bound("a finite number of at least 1", 1)
 WHOLE_POSITIVE = Bound("a whole number of at least 1", 1)
 WHOLE = Bound("a whole number of at least 0", 0)
+
+
+def floats(values: Iterable[Any]) -> FloatArray | None:
+    """Make floats of numbers; None where some value is none or too large for a float."""
+    try:
+        return np.frombuffer(array("d", values), np.float64)
+    except (TypeError, OverflowError):
+        return None
 
 
 def shown(value: Number) -> str:
@@ -78,7 +92,7 @@ def column(
     if not values:
         return
     same = values[:1] if values.count(values[0]) == len(values) else values
-    if bound.admits_all([v for v in same if v is not None]):
+    if bound.admits_all(floats([v for v in same if v is not None])):
         return
     for i, value in enumerate(values):
         yield from one(path(i), value, bound)
@@ -89,7 +103,7 @@ def maps(
 ) -> Iterator[Fault]:
     """Check every number of a mapping of every entry of a list."""
     kept = list(values)
-    if bound.admits_all([v for mapping in kept for v in mapping.values()]):
+    if bound.admits_all(floats([v for mapping in kept for v in mapping.values()])):
         return
     for i, mapping in enumerate(kept):
         for key, value in mapping.items():

@@ -10,7 +10,8 @@ from optalloc.instance.references import choices
 
 def unique(section: str, names: Sequence[str], counts: list[int]) -> Iterator[Fault]:
     """Report names that are empty or taken, also by ``name/0`` of an entry with a count."""
-    if len(set(names)) != len(names) or "" in names:
+    distinct = set(names)
+    if len(distinct) != len(names) or "" in distinct:
         first: dict[str, int] = {}
         for i, name in enumerate(names):
             if not name:

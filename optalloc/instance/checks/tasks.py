@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 
 from optalloc.instance.checks import bounds, names, tables
 from optalloc.instance.checks.view import View
@@ -22,10 +23,10 @@ NUMBERS = (
 def check(view: View) -> Iterator[Fault]:
     """List what is wrong with the tasks themselves."""
     tasks = view.instance.tasks
-    yield from names.unique("tasks", view.of_tasks("name"), view.of_tasks("count"))
+    yield from names.unique("tasks", view.of_tasks.name, view.of_tasks.count)
     for field, bound in NUMBERS:
-        yield from bounds.column(view.of_tasks(field), _of(field), bound)
-    if view.has_tables or not bounds.NOT_NEGATIVE.admits_all(view.plain):
+        yield from bounds.column(getattr(view.of_tasks, field), _of(field), bound)
+    if not bounds.NOT_NEGATIVE.admits_all(view.plain):
         for i, task in enumerate(tasks):
             for name, quantity in task.demand.items():
                 yield from _quantity(f"tasks[{i}].demand.{name}", quantity)
@@ -56,7 +57,7 @@ def _quantity(path: str, quantity: Quantity) -> Iterator[Fault]:
 def resources(view: View) -> Iterator[Fault]:
     """List resources that tasks demand and the instance does not have."""
     tasks, known = view.instance.tasks, view.resources
-    unknown = set().union(*view.of_tasks("demand")) - known
+    unknown = view.demanded - known
     for i, task in enumerate(tasks if unknown else ()):
         for name in task.demand:
             if name in unknown:
@@ -93,24 +94,26 @@ def by_node(view: View) -> Iterator[Fault]:
 def groups(view: View) -> Iterator[Fault]:
     """List groups that tasks name and the instance does not have, or that they name twice."""
     known = {group.name for group in view.instance.groups}
-    stated = {task.groups for task in view.instance.tasks}
-    wrong = {own for own in stated if not known.issuperset(own) or len(set(own)) != len(own)}
-    for i, task in enumerate(view.instance.tasks if wrong else ()):
-        for k, name in enumerate(task.groups if task.groups in wrong else ()):
+    stated = view.of_tasks.groups
+    if known.issuperset(chain.from_iterable(stated)) and max(map(len, stated), default=0) < 2:
+        return
+    wrong = {own for own in set(stated) if not known.issuperset(own) or len(set(own)) != len(own)}
+    for i, own in enumerate(stated if wrong else ()):
+        for k, name in enumerate(own if own in wrong else ()):
             if name not in known:
                 yield f"tasks[{i}].groups[{k}]", names.missing(name, "a group", known)
-            elif name in task.groups[:k]:
+            elif name in own[:k]:
                 yield f"tasks[{i}].groups[{k}]", f"expected each group once, got {name!r} again"
 
 
 def current(view: View) -> Iterator[Fault]:
     """List current nodes that do not exist, and wrong numbers of them."""
-    nodes, tasks = view.instance.nodes, view.instance.tasks
+    nodes, tasks, of_tasks = view.instance.nodes, view.instance.tasks, view.of_tasks.current
     single = {node.name for node in nodes if node.count == 1}
     several = names.Expanded([n.name for n in nodes], [n.count for n in nodes])
-    doubtful = {task.current for task in tasks} - single - {None}
-    for i in [i for i, task in enumerate(tasks) if task.current in doubtful] if doubtful else ():
-        stated = tasks[i].current or ()
+    doubtful = set(of_tasks) - single - {None}
+    for i in [i for i, stated in enumerate(of_tasks) if stated in doubtful] if doubtful else ():
+        stated = of_tasks[i] or ()
         for k, name in enumerate((stated,) if isinstance(stated, str) else stated):
             if name not in single and not several.has(name):
                 at = "" if isinstance(stated, str) else f"[{k}]"

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
 from math import log10
+from operator import mul
 
 import numpy as np
-from numpy.typing import NDArray
 
 from optalloc.instance import quanta
+from optalloc.instance.checks.bounds import FloatArray
 from optalloc.instance.checks.view import View
 from optalloc.instance.columns import cost_quantum, resource_names, resource_quantum
 from optalloc.instance.model import DEVICE, Instance, Lookup, Quantity, Task
@@ -23,12 +24,12 @@ Stated = tuple[str, Number]
 def check(view: View) -> Iterator[Fault]:
     """List numbers and totals of more than 2**62 quanta."""
     instance, tasks = view.instance, view.instance.tasks
-    copies = view.of_tasks("count")
-    replicas = [
-        t.count * (_replicas(instance, t) if t.configurations else t.replicas) for t in tasks
-    ]
-    yield from _column("weight", view.of_tasks("weight"), copies)
-    yield from _column("move_cost", view.of_tasks("move_cost"), replicas)
+    copies = view.of_tasks.count
+    replicas = list(map(mul, copies, view.of_tasks.replicas))
+    for i in view.with_rows:
+        replicas[i] = copies[i] * _replicas(instance, tasks[i])
+    yield from _column("weight", view.of_tasks.weight, copies)
+    yield from _column("move_cost", view.of_tasks.move_cost, replicas)
     nodes = sum(node.count for node in instance.nodes)
     if _surely_small(_numbers(view), max(sum(replicas), nodes)):
         return
@@ -49,9 +50,8 @@ def _replicas(instance: Instance, task: Task) -> int:
     return max(row.replicas for row in table)
 
 
-def _surely_small(stated: list[Number], copies: int) -> bool:
+def _surely_small(numbers: FloatArray, copies: int) -> bool:
     """Whether no quantum can be so fine that a total overflows, by the extreme numbers alone."""
-    numbers = np.array(stated, np.float64)
     numbers = numbers[numbers > 0]
     if not numbers.size:
         return True
@@ -60,16 +60,13 @@ def _surely_small(stated: list[Number], copies: int) -> bool:
     return finest + largest < log10(quanta.LARGEST)
 
 
-def _numbers(view: View) -> list[Number]:
+def _numbers(view: View) -> FloatArray:
     """Every quantum, capacity, demand and cost of an instance."""
     instance = view.instance
     numbers: list[Number] = [r.quantum for r in instance.resources.values() if r.quantum]
-    if view.has_tables:
-        for quantity in view.quantities:
-            if not isinstance(quantity, str):
-                numbers += [value for _, value in _entries("", quantity)]
-    else:
-        numbers += view.plain
+    for quantity in view.quantities if view.plain is None else ():
+        if not isinstance(quantity, str):
+            numbers += [value for _, value in _entries("", quantity)]
     for table in instance.tables.values():
         numbers += [value for _, value in _entries("", table)]
     for node in instance.nodes:
@@ -78,7 +75,7 @@ def _numbers(view: View) -> list[Number]:
     inline = [rows for rows in listed if not isinstance(rows, str)]
     for row in chain.from_iterable(chain(instance.configurations.values(), inline)):
         numbers += row.demand.values()
-    return numbers
+    return _array(numbers) if view.plain is None else np.append(view.plain, _array(numbers))
 
 
 def _entries(path: str, quantity: Number | tuple[Number, ...] | Lookup) -> list[Stated]:
@@ -92,13 +89,13 @@ def _entries(path: str, quantity: Number | tuple[Number, ...] | Lookup) -> list[
     return [(path, quantity)]
 
 
-def _array(values: Sequence[Number]) -> NDArray[np.float64]:
+def _array(values: Sequence[Number]) -> FloatArray:
     return np.array(values, np.float64)
 
 
 def _column(field: str, values: list[Number], copies: list[int]) -> Iterator[Fault]:
     """Check a number of every task, and its total."""
-    if _surely_small(values, sum(copies)):
+    if _surely_small(_array(values), sum(copies)):
         return
     quantum = quanta.choose(values)
     yield from _large(values, lambda i: f"tasks[{i}].{field}", quantum)

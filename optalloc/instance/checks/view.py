@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property, partial
-from operator import attrgetter
-from typing import Any, cast
+from itertools import chain
 
+from optalloc.instance.checks.bounds import FloatArray, floats
 from optalloc.instance.columns import resource_names
-from optalloc.instance.model import DEVICE, NODE, Instance, Lookup, Quantity
-from optalloc.instance.policy import Number
+from optalloc.instance.model import DEVICE, NODE, Instance, Lookup, Quantity, Task
 from optalloc.instance.references import attributes
 
 Path = Callable[[], str]
 """Makes a path only when a message needs it."""
 TABLED = (str, tuple, Lookup)
+
+
+class Fields:
+    """The fields of all tasks that are checked, each as a list.
+
+    Comprehensions that name their field take half the time of a general getter.
+    """
+
+    def __init__(self, tasks: tuple[Task, ...]) -> None:
+        self.name = [task.name for task in tasks]
+        self.demand = [task.demand for task in tasks]
+        self.cost = [task.cost for task in tasks]
+        self.replicas = [task.replicas for task in tasks]
+        self.configurations = [task.configurations for task in tasks]
+        self.weight = [task.weight for task in tasks]
+        self.reference = [task.reference for task in tasks]
+        self.work = [task.work for task in tasks]
+        self.current = [task.current for task in tasks]
+        self.move_cost = [task.move_cost for task in tasks]
+        self.groups = [task.groups for task in tasks]
+        self.count = [task.count for task in tasks]
 
 
 class View:
@@ -23,38 +43,37 @@ class View:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
 
-    def of_tasks(self, field: str) -> list[Any]:
-        """A field of every task."""
-        return list(map(attrgetter(field), self.instance.tasks))
+    @cached_property
+    def of_tasks(self) -> Fields:
+        """The fields of the tasks."""
+        return Fields(self.instance.tasks)
+
+    @cached_property
+    def demanded(self) -> frozenset[str]:
+        """What tasks demand, whether it is a resource or not."""
+        return frozenset(chain.from_iterable(self.of_tasks.demand))
 
     @cached_property
     def resources(self) -> frozenset[str]:
         """Names of the resources."""
-        return frozenset(resource_names(self.instance))
+        return frozenset(resource_names(self.instance, self.demanded))
 
     @cached_property
     def quantities(self) -> list[Quantity]:
         """Every quantity of the tasks."""
-        demands = [q for demand in self.of_tasks("demand") for q in demand.values()]
-        return demands + self.of_tasks("cost")
+        demands = map(dict.values, self.of_tasks.demand)
+        return [*chain.from_iterable(demands), *self.of_tasks.cost]
 
     @cached_property
-    def has_tables(self) -> bool:
-        """Whether some quantity is not a plain number."""
-        return not set(map(type, self.quantities)) <= {int, float}
-
-    @cached_property
-    def plain(self) -> list[Number]:
-        """The quantities that are plain numbers."""
-        if not self.has_tables:
-            return cast(list[Number], self.quantities)
-        return [q for q in self.quantities if isinstance(q, int | float)]
+    def plain(self) -> FloatArray | None:
+        """The quantities where all are plain numbers (that a float can be)."""
+        return floats(self.quantities)
 
     @cached_property
     def tabled(self) -> list[tuple[Path, Quantity]]:
         """Quantities of the tasks that are not plain numbers."""
         found: list[tuple[Path, Quantity]] = []
-        for i, task in enumerate(self.instance.tasks if self.has_tables else ()):
+        for i, task in enumerate(self.instance.tasks if self.plain is None else ()):
             for name, quantity in task.demand.items():
                 if isinstance(quantity, TABLED):
                     found.append((partial("tasks[{}].demand.{}".format, i, name), quantity))
@@ -65,7 +84,7 @@ class View:
     @cached_property
     def with_rows(self) -> list[int]:
         """Tasks with configurations (an empty name is one that no table has)."""
-        stated = self.of_tasks("configurations")
+        stated = self.of_tasks.configurations
         if stated.count(()) == len(stated):
             return []
         return [i for i, rows in enumerate(stated) if rows != ()]

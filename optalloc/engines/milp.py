@@ -53,7 +53,7 @@ class HighsSession:
         self._set_options()
         self._pass_model()
         self._levels_held = 0
-        self._start = job.hint
+        self._start = self.told = job.hint
 
     def _set_options(self) -> None:
         options: dict[str, Any] = {
@@ -196,8 +196,7 @@ class _Run:
         if not feasible or not solution.value_valid:
             return None
         values = _whole(np.array(solution.col_value))
-        if self.last_values is None or not np.array_equal(values, self.last_values):
-            self._emit(values)
+        self._emit(values)
         return values
 
     def _improved(self, event: Any) -> None:
@@ -205,8 +204,11 @@ class _Run:
 
     def _emit(self, values: IntArray) -> None:
         self.last_values = values
-        # Rounding can break a row: such an answer is left to the checker and counted there.
-        self.emit(Incumbent(values[: self.session.model.decisions]))
+        decided, told = values[: self.session.model.decisions], self.session.told
+        if told is None or not np.array_equal(decided, told):
+            # Rounding can break a row: such an answer is left to the checker and counted there.
+            self.session.told = decided
+            self.emit(Incumbent(decided))
 
     def _progressed(self, event: Any) -> None:
         if time.monotonic() >= self.next_report:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from optalloc.engines.protocol import Clock
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.terms import Placed, Term
+from optalloc.formulation.terms import Limit, Placed, Term
 from optalloc.formulation.translating import expand_placement
 from optalloc.instance.placement import Placement
 from optalloc.instance.quanta import exact
@@ -58,10 +58,12 @@ class Greedy:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.every = np.arange(problem.nodes, dtype=np.int64)
+        self.entries = problem.columns.node_entry[problem.node_classes.node]
         self.most = _limits(problem)
         self.spent = np.zeros(len(self.most), np.int64)
         self.tracked = _track(problem, list(self.most))
+        self.placed = [(t, p) for t in self.tracked for p in t.term.family.placed]
+        self.steps: tuple[int, dict[int, IntArray]] = -1, {}
         self.x: dict[tuple[int, int], int] = {}
         self.y = np.zeros(problem.choices, np.int64)
         homes = zip(*(part.tolist() for part in problem.home), strict=True)
@@ -167,15 +169,15 @@ class Greedy:
         problem = self.problem
         block = int(problem.choice_block[choice])
         row = problem.block_row[block]
-        entries = problem.columns.node_entry[problem.node_classes.node]
-        allowed = problem.allowed.mask[problem.allowed.row_kind[row], entries]
+        allowed = problem.allowed.mask[problem.allowed.row_kind[row], self.entries]
         room = np.where(allowed, wanted, 0).astype(np.int64)
         keys = [np.zeros(problem.nodes, np.int64)] * (len(problem.objective.levels) + 1)
         home = self._home_left(block)
         draws = np.zeros((len(self.most), problem.nodes), np.int64)
-        for tracked in self.tracked:
-            for placed in tracked.term.family.placed:
-                self._weigh(tracked, placed, block, home, room, keys, draws)
+        for number, (tracked, placed) in enumerate(self.placed):
+            if tracked.term.shape.arity == 1:
+                step = self._step(number, placed, block, home)
+                self._weigh(tracked, placed, block, step, room, keys, draws)
         for most, spent, draw in zip(self.most.values(), self.spent, draws, strict=True):
             fits = np.maximum(most - spent, 0) // np.maximum(draw, 1)
             room = np.where(draw > 0, np.minimum(room, fits), room)
@@ -207,27 +209,24 @@ class Greedy:
         tracked: _Tracked,
         placed: Placed,
         block: int,
-        home: IntArray | None,
+        step_at: IntArray,
         room: IntArray,
         keys: list[IntArray],
         draws: IntArray,
     ) -> None:
         """Add what one replica changes in a term to the keys, and lower the room by rules."""
-        problem, term = self.problem, tracked.term
-        delta = self._delta(placed, block, home)
-        for part in _parts(placed, int(problem.block_class[block])):
-            inside = np.flatnonzero((placed.domain >= 0) & (delta != 0))
-            index = part * placed.domains + placed.domain[inside]
-            step = delta[inside]
-            if term.shape.arity > 1:
-                continue
+        term = tracked.term
+        inside = step_at.nonzero()[0]
+        if not inside.size:
+            return
+        step, domain = step_at[inside], placed.domain[inside]
+        for part in _parts(placed, int(self.problem.block_class[block])):
+            index = part * placed.domains + domain
             shape = term.shape.at(index)
             y = tracked.y[index]
             change = (shape.value(y + step) - shape.value(y)) * term.factor[index]
             owner = term.owner[index]
-            before = _violation(term, tracked.reduced[owner], owner)
-            after = _violation(term, tracked.reduced[owner] + change, owner)
-            effect = after - before if term.limit is not None else change
+            effect = _effect(term, tracked.reduced[owner], change, owner)
             if tracked.rule and term.limit is not None:
                 if term.limit.sense == "at_most":
                     free = (term.limit.bound[owner] - tracked.reduced[owner]) // np.maximum(
@@ -243,14 +242,18 @@ class Greedy:
                 if weight:
                     keys[level + 1] = _added(keys[level + 1], inside, weight * effect)
 
-    def _delta(self, placed: Placed, block: int, home: IntArray | None) -> IntArray:
+    def _step(self, number: int, placed: Placed, block: int, home: IntArray | None) -> IntArray:
         """What one more replica on each node adds to the aggregates."""
-        problem = self.problem
-        row = np.array([problem.block_row[block]])
-        delta = placed.coefficient.at(row, problem.node_classes.node) * placed.scale
+        if self.steps[0] != block:
+            self.steps = block, {}
+        step = self.steps[1].get(number)
+        if step is None:
+            row = self.problem.block_row[[block]]
+            step = placed.coefficient.at(row, self.problem.node_classes.node) * placed.scale
+            step = self.steps[1][number] = np.where(placed.domain >= 0, step, 0)
         if placed.arrivals_only and home is not None:
-            delta = np.where(home > 0, 0, delta)
-        return delta
+            step = np.where(home > 0, 0, step)
+        return step
 
     def _move(self, choice: int, node: int, number: int) -> None:
         """Put replicas on a node, or take them off again."""
@@ -260,16 +263,11 @@ class Greedy:
         most_staying = self.stays.get(k, {}).get(node, 0)
         arriving = max(here + number - most_staying, 0) - max(here - most_staying, 0)
         self.x[block, node] = here + number
-        row = np.array([self.problem.block_row[block]])
-        at = np.array([self.problem.node_classes.node[node]])
-        for tracked in self.tracked:
-            for placed in tracked.term.family.placed:
-                if placed.domain[node] < 0:
-                    continue
-                each = int(placed.coefficient.at(row, at)[0]) * placed.scale
-                total = each * (arriving if placed.arrivals_only else number)
-                for part in _parts(placed, k):
-                    self._add(tracked, part * placed.domains + int(placed.domain[node]), total)
+        for index, (tracked, placed) in enumerate(self.placed):
+            each = int(self._step(index, placed, block, None)[node])
+            total = each * (arriving if placed.arrivals_only else number)
+            for part in _parts(placed, k) if total else ():
+                self._add(tracked, part * placed.domains + int(placed.domain[node]), total)
 
     def _choose(self, choice: int, count: int) -> None:
         """Count tasks that run in a row."""
@@ -338,11 +336,16 @@ def _parts(contribution: object, task_class: int) -> list[int]:
     return [int(part) for part in membership.part[low:high]]
 
 
-def _violation(term: Term, reduced: IntArray, owner: IntArray) -> IntArray:
+def _effect(term: Term, reduced: IntArray, change: IntArray, owner: IntArray) -> IntArray:
+    """What changes of a term's j change in its value, or in the violation of its limit."""
     if term.limit is None:
-        return reduced
-    over = reduced - term.limit.bound[owner]
-    return np.asarray(np.maximum(over if term.limit.sense == "at_most" else -over, 0), np.int64)
+        return change
+    return _violation(term.limit, reduced + change, owner) - _violation(term.limit, reduced, owner)
+
+
+def _violation(limit: Limit, reduced: IntArray, owner: IntArray) -> IntArray:
+    over = reduced - limit.bound[owner]
+    return np.asarray(np.maximum(over if limit.sense == "at_most" else -over, 0), np.int64)
 
 
 def _added(key: IntArray, inside: IntArray, amount: IntArray) -> IntArray:

@@ -46,7 +46,8 @@ class Factored:
 
     def at(self, rows: IntArray, nodes: IntArray) -> IntArray:
         """Evaluate at pairs (arrays that broadcast)."""
-        value = np.broadcast_to(self.base[rows], np.broadcast_shapes(rows.shape, nodes.shape))
+        value: IntArray = np.empty(np.broadcast(rows, nodes).shape, np.int64)
+        value[...] = self.base[rows]
         for part in self.parts:
             index = part.index[rows]
             value = np.where(index >= 0, part.values[index, part.column[nodes]], value)

@@ -1,4 +1,9 @@
-"""Solution files: a placement in the names of the instance, and back."""
+"""Solution files: a placement in the names of the instance, and back.
+
+A solution file is JSON (compressed where its name ends in ``.gz``): `Solution`, whose `placements`
+say for each placed task the replicas by node and the configuration chosen. The tasks and nodes of
+an entry with a count are called ``name/0``, ``name/1``, ...; ``result`` is for people only.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +13,21 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from optalloc.instance import text
+from optalloc.instance.checks.names import missing
 from optalloc.instance.columns import Columns
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
+from optalloc.instance.schema_walk import Walk
+
+VERSION = 1
+"""Version of the file format."""
 
 
-class Placed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Placed(
+    msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
+):
     """Where one task runs.
 
     Parameters
@@ -94,16 +107,12 @@ def read_placement(instance: Instance, placements: dict[str, Placed]) -> Placeme
             continue
         row = _row_of(columns, tasks[name], placed.configuration)
         if row is None:
-            known = ", ".join(
-                repr(columns.row_name(r))
-                for r in range(columns.row_start[tasks[name]], columns.row_start[tasks[name] + 1])
-            )
-            problems.append((f"{path}.configuration", f"expected one of {known}"))
+            problems.append((f"{path}.configuration", _expected(columns, tasks[name], placed)))
             continue
         chosen[row] += 1
         for node, count in placed.nodes.items():
             if node not in columns.node_index:
-                problems.append((f"{path}.nodes", f"expected node names, got {node!r}"))
+                problems.append((f"{path}.nodes", missing(node, "a node", columns.node_index)))
             elif count < 1:
                 problems.append((f"{path}.nodes.{node}", f"expected at least 1, got {count}"))
             else:
@@ -111,7 +120,7 @@ def read_placement(instance: Instance, placements: dict[str, Placed]) -> Placeme
                 nodes.append(columns.node_index[node])
                 replicas.append(count)
         total, wanted = sum(placed.nodes.values()), int(columns.row_replicas[row])
-        if total != wanted:
+        if total != wanted and columns.node_index.keys() >= placed.nodes.keys():
             problems.append((f"{path}.nodes", f"expected {wanted} replicas in all, got {total}"))
     if problems:
         raise InstanceError(problems, "the solution")
@@ -119,35 +128,47 @@ def read_placement(instance: Instance, placements: dict[str, Placed]) -> Placeme
 
 
 def write_solution(
-    path: Path, instance: Instance, placement: Placement | None, result: dict[str, Any]
+    path: str | Path,
+    instance: Instance,
+    placement: Placement | None,
+    result: dict[str, Any] | None = None,
 ) -> None:
-    """Write a solution file."""
+    """Write a solution file, with what is known of the result (`Result.summary`) for people."""
     placements = {} if placement is None else name_placement(instance, placement)
-    solution = Solution(instance=instance.name, result=result, placements=placements)
+    solution = Solution(instance=instance.name, result=result or {}, placements=placements)
     encoded = msgspec.json.format(msgspec.json.encode(solution), indent=1)
-    path.write_bytes(encoded + b"\n")
+    text.write_bytes(Path(path), encoded + b"\n")
 
 
-def read_solution(path: Path, instance: Instance) -> Placement:
+def read_solution(path: str | Path, instance: Instance) -> Placement:
     """Read a solution file for an instance.
 
     Raises
     ------
     InstanceError
-        If the file is no solution of this instance.
+        If the file is no solution of this instance: lists every problem.
     """
+    data = text.read_bytes(Path(path))
     try:
-        solution = msgspec.json.decode(path.read_bytes(), type=Solution)
-    except OSError as error:
-        raise InstanceError([("", error.strerror or str(error))], str(path)) from None
-    except msgspec.DecodeError as error:
-        raise InstanceError([("", str(error))], str(path)) from None
-    if solution.optalloc_solution != 1:
-        raise InstanceError([("optalloc_solution", "expected version 1")], str(path))
-    try:
-        return read_placement(instance, solution.placements)
+        return read_placement(instance, _read(data).placements)
     except InstanceError as error:
         raise InstanceError(error.problems, str(path)) from None
+
+
+def _read(data: bytes) -> Solution:
+    try:
+        solution = msgspec.json.decode(data, type=Solution)
+        doubtful = text.may_repeat(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        faults = Walk(text.parse(data), Solution).faults
+        raise InstanceError(faults or [("", str(error))]) from None
+    faults = Walk(text.parse(data), Solution).faults if doubtful else []
+    if solution.optalloc_solution != VERSION:
+        message = f"expected version {VERSION} of the format, got {solution.optalloc_solution}"
+        faults.append(("optalloc_solution", message))
+    if faults:
+        raise InstanceError(faults)
+    return solution
 
 
 def _task_index(instance: Instance) -> dict[str, int]:
@@ -164,3 +185,12 @@ def _row_of(columns: Columns, task: int, configuration: str) -> int | None:
     """Row of a task by the name of its configuration."""
     rows = range(int(columns.row_start[task]), int(columns.row_start[task + 1]))
     return next((r for r in rows if columns.row_name(r) == configuration), None)
+
+
+def _expected(columns: Columns, task: int, placed: Placed) -> str:
+    """Say which configuration a task could have."""
+    rows = range(int(columns.row_start[task]), int(columns.row_start[task + 1]))
+    known = [columns.row_name(r) for r in rows]
+    if known == [""]:
+        return f"expected none, for the task has no table; got {placed.configuration!r}"
+    return missing(placed.configuration, "a configuration", known)

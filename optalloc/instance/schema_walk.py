@@ -182,6 +182,8 @@ def _choose(kind: inspect.Type, value: Any) -> inspect.Type | None:
 
 
 def _belongs(kind: inspect.Type, value: Any) -> bool:
+    if isinstance(kind, inspect.AnyType):
+        return True
     if isinstance(value, msgspec.Struct):
         return isinstance(kind, inspect.StructType) and type(value) is kind.cls
     if isinstance(kind, inspect.StructType) and kind.tag_field is not None:

@@ -23,7 +23,8 @@ from optalloc.result import StoppedBy
 
 SMALL_ENTRIES = 20_000
 """Models up to this many entries are first tried in this process, which saves starting workers."""
-IN_PROCESS_SECONDS = 0.25
+IN_PROCESS_SECONDS = 0.5
+"""About what starting workers takes."""
 LARGE_ENTRIES = 100_000
 """From this size on a proof is unlikely: the search for better solutions starts at once."""
 PROOF_SHARE = 0.15

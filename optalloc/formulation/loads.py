@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Steps
 from optalloc.formulation.terms import Family, Linked, Placed, Term
 from optalloc.instance.factored import constant
+
+if TYPE_CHECKING:
+    from optalloc.formulation.problem import Problem
 
 IntArray = NDArray[np.int64]
 

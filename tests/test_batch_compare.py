@@ -84,7 +84,43 @@ def test_a_bound_that_excludes_the_best_known_is_a_contradiction(
 def test_a_level_can_be_named() -> None:
     rows = [row("a", 4, level="nodes")]
     assert compare_rows(rows, Best({"a": 4.0}), "nodes")[0].gap == 0
+    rows.append(row("b", 4, level="power"))
     assert compare_rows(rows, Best({"a": 4.0}), "power")[0].gap is None
+
+
+def test_a_level_that_no_row_has_is_refused() -> None:
+    with pytest.raises(InstanceError, match=r"expected a level of the results \(nodes\)"):
+        compare_rows([row("a", 4, level="nodes")], Best({"a": 4.0}), "power")
+
+
+def test_a_file_without_rows_is_refused() -> None:
+    with pytest.raises(InstanceError, match="expected rows, got none"):
+        compare_rows([], Best({"a": 4.0}))
+
+
+def test_a_row_that_does_not_say_how_long_it_took_is_refused() -> None:
+    with pytest.raises(InstanceError, match="row 1: expected a number as 'wall_s'"):
+        compare_rows([row("a", 4, wall_s=None)], Best({"a": 4.0}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "expected names of columns, got none"),
+        (b"\xff\xfe", "expected UTF-8 text"),
+        (b'name,best\n"a,1\n', "expected a CSV file"),
+        (b"name,best\na,nan\n", "line 2: expected a finite number, got 'nan'"),
+        (b"name,best\na,1e999\n", "line 2: expected a finite number, got '1e999'"),
+        (b"name,best\na,x\n", "line 2: expected a finite number, got 'x'"),
+    ],
+)
+def test_a_file_of_best_values_that_is_none_is_refused(
+    text: bytes, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "best.csv"
+    path.write_bytes(text)
+    with pytest.raises(InstanceError, match=said):
+        read_best(path)
 
 
 def test_engines_are_summed_up_over_what_can_be_compared() -> None:

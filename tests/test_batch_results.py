@@ -51,6 +51,26 @@ def test_a_file_that_holds_no_rows_is_refused_and_left_alone(path: Path) -> None
     assert path.read_bytes() == text
 
 
+def test_a_file_of_something_else_without_a_line_end_is_refused_and_left_alone(
+    tmp_path: Path,
+) -> None:
+    """It is no row that was torn off, to be removed: such as an instance in one line."""
+    path = tmp_path / "instance.json"
+    text = b'{"optalloc": 1, "nodes": []}'
+    path.write_bytes(text)
+    with pytest.raises(InstanceError, match="line 1: expected a row of results"):
+        ResultsFile(path, resume=True, begin=b'{"instance":')
+    assert path.read_bytes() == text
+
+
+@pytest.mark.parametrize("text", [b"\xff\xfe\n", b"[" * 100_000 + b"\n"])
+def test_bytes_that_are_no_json_are_refused(text: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(text)
+    with pytest.raises(InstanceError, match="line 1: expected a JSON object"):
+        read_rows(path)
+
+
 def test_an_empty_file_needs_no_resuming(tmp_path: Path) -> None:
     path = tmp_path / "r.jsonl"
     path.touch()

@@ -16,6 +16,8 @@ from optalloc.batch import processes
 from optalloc.batch.jobs import Job
 from optalloc.batch.results import Row
 from optalloc.batch.runner import Settings, run_batch
+from optalloc.batch.worker import Order
+from optalloc.batch.worker import run as solve_order
 
 READ = "import json, os, signal, subprocess, sys, time; order = json.loads(sys.stdin.readline())\n"
 """How every worker of these tests begins."""
@@ -225,3 +227,15 @@ def test_processes_are_listed_alike_by_both_roads() -> None:
     me = os.getpid()
     by_proc, by_ps = processes._from_proc()[me], processes._from_ps()[me]
     assert (by_proc.parent, by_proc.group) == (by_ps.parent, by_ps.group)
+
+
+def test_a_solution_that_cannot_be_written_does_not_cost_the_row_its_answer(tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text('{"nodes": [{"name": "a"}], "tasks": [{"name": "t"}]}')
+    (tmp_path / "file").touch()
+    target = str(tmp_path / "file" / "s.json")
+    outcome = solve_order(
+        Order(instance=str(tmp_path / "i.json"), engine="milp", seed=0, threads=1, solution=target)
+    )
+    assert outcome.result is not None
+    assert outcome.result["status"] == "optimal"
+    assert [text for text in outcome.result["failures"] if "no solution file" in text]

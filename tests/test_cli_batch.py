@@ -171,3 +171,44 @@ def test_an_interrupted_batch_leaves_a_file_to_resume(
     assert out == ""
     assert "2 of 3 done; --resume" in err
     assert len(read_rows(output)) == 2
+
+
+@pytest.mark.parametrize("name", ["batch", "compare"])
+def test_rows_of_something_else_are_bad_input(name: str, folder: Path, tmp_path: Path) -> None:
+    results, best = tmp_path / "r.jsonl", tmp_path / "best.csv"
+    results.write_text('{"instance": 1}\n')
+    best.write_text("name,best\nsmall,1\n")
+    arguments = {"batch": [folder, "-o", results, "--resume"], "compare": [results, best]}
+    shown = invoke(name, *arguments[name])
+    assert shown.exit_code == 2
+    assert "row 1.instance: expected a row of a batch" in shown.stderr
+    assert "row 1.engine: " in shown.stderr
+    assert results.read_text() == '{"instance": 1}\n'
+
+
+def test_results_never_go_into_a_file_that_is_to_be_solved(folder: Path) -> None:
+    before = (folder / "small.json").read_bytes()
+    shown = invoke("batch", folder, "-o", folder / "small.json", "--resume")
+    assert shown.exit_code == 2
+    assert "another file" in shown.stderr
+    assert (folder / "small.json").read_bytes() == before
+
+
+def test_a_folder_for_solutions_that_cannot_be_is_told_before_the_work(
+    folder: Path, ran: list[Job], tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    answers = tmp_path / "file" / "answers"
+    shown = invoke("batch", folder, "-o", tmp_path / "r.jsonl", "--solutions", answers)
+    assert shown.exit_code == 2
+    assert str(answers) in shown.stderr
+    assert ran == []
+
+
+@pytest.mark.parametrize("seeds", ["", "1,x", "-1", "1,,2", str(2**31), "1.5"])
+def test_seeds_that_solvers_do_not_take_are_bad_usage(
+    seeds: str, folder: Path, tmp_path: Path
+) -> None:
+    shown = invoke("batch", folder, "-o", tmp_path / "r.jsonl", "--seeds", seeds)
+    assert shown.exit_code == 2
+    assert "expected whole numbers from 0" in shown.stderr

@@ -47,6 +47,36 @@ def test_the_model_itself_can_be_exported(kind: str, tmp_path: Path) -> None:
     assert len(model.read_text().splitlines()) > 5
 
 
+def test_a_model_file_says_which_levels_it_cannot_hold(tmp_path: Path) -> None:
+    public, instance, model = tmp_path / "g.txt", tmp_path / "g.json", tmp_path / "m.lp"
+    public.write_text(GAP)
+    invoke("convert", "gap", public, "-o", instance)
+    levels = "nodes > assignment-cost > admitted"
+    shown = invoke("export", "lp", instance, "-o", model, "--objective", levels)
+    assert shown.exit_code == 0
+    said = "the model is that of level 'nodes', without 'assignment-cost', 'admitted'"
+    assert shown.stderr == f"optalloc: {said}\n"
+
+
+def test_export_refuses_what_it_would_not_use(tmp_path: Path) -> None:
+    public, instance = tmp_path / "g.txt", tmp_path / "g.json"
+    public.write_text(GAP)
+    invoke("convert", "gap", public, "-o", instance)
+    for arguments in (["lp", instance, instance], ["gap", instance, instance, "--objective", "a"]):
+        shown = invoke("export", *arguments, "-o", tmp_path / "out")
+        assert shown.exit_code == 2
+        assert not (tmp_path / "out").exists()
+
+
+def test_no_file_is_written_over_one_that_is_read(tmp_path: Path) -> None:
+    public = tmp_path / "g.txt"
+    public.write_text(GAP)
+    shown = invoke("convert", "gap", public, "-o", public)
+    assert shown.exit_code == 2
+    assert "another file" in shown.stderr
+    assert public.read_text() == GAP
+
+
 def test_a_file_of_another_format_is_bad_input(tmp_path: Path) -> None:
     public = tmp_path / "g.txt"
     public.write_text("hello")

@@ -334,3 +334,49 @@ def test_an_interrupted_solve_returns_its_best_answer(tmp_path: Path, sent: sign
     assert (process.returncode, told["stopped_by"]) == (0, "interrupted")
     assert told["verified"] is True
     assert output.exists()
+
+
+def test_a_solution_that_cannot_be_written_does_not_cost_the_answer(
+    file: Path, solved: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device", "out.json")
+
+    solved()
+    monkeypatch.setattr("optalloc.solution.write_solution", fail)
+    shown = invoke(file, "-o", tmp_path / "out.json")
+    assert shown.exit_code == 2
+    assert "found by milp" in shown.stdout
+    assert "written" not in shown.stdout
+    assert shown.stderr == "optalloc: no solution file: out.json: No space left on device\n"
+    told = json.loads(invoke(file, "-o", tmp_path / "out.json", "--json").stdout)
+    assert told["placements"].keys() == PLACED.keys()
+    assert told["error"]["message"] == "out.json: No space left on device"
+
+
+def test_the_solution_is_never_written_over_what_was_read(
+    file: Path, solved: Callable[..., Any], tmp_path: Path
+) -> None:
+    solved()
+    before = file.read_bytes()
+    shown = invoke(file, "-o", file)
+    assert shown.exit_code == 2
+    assert "another file" in shown.stderr
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--seed", "-1"), ("--seed", str(2**31)), ("--threads", "100000"), ("--objective", " ")],
+)
+def test_options_that_no_engine_takes_are_bad_usage(option: tuple[str, str], file: Path) -> None:
+    shown = invoke(file, *option)
+    assert shown.exit_code == 2
+    assert option[0] in shown.stderr
+
+
+def test_a_failure_has_the_keys_of_a_result(file: Path) -> None:
+    """A program that reads the JSON finds the same keys whatever happens."""
+    told = json.loads(invoke(file, "--engine", "none", "--json").stdout)
+    assert told.keys() >= KEYS
+    assert (told["status"], told["verified"], told["objective"]) == ("error", False, None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -65,10 +67,12 @@ def read_best(path: Path, column: str | None = None, name_column: str | None = N
     InstanceError
         Lists missing columns, values that are no numbers, and names that occur twice.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    try:
         header = list(reader.fieldnames or [])
-        name_column = name_column or (header[0] if header else "")
+        if not header:
+            raise InstanceError([("header", "expected names of columns, got none")], str(path))
+        name_column = name_column or header[0]
         column = column or next((c for c in header if c.startswith("best")), "best...")
         missing = [c for c in (name_column, column) if c not in header]
         if missing:
@@ -76,7 +80,17 @@ def read_best(path: Path, column: str | None = None, name_column: str | None = N
             problems = [("header", f"expected a column {c!r}; there are {known}") for c in missing]
             raise InstanceError(problems, str(path))
         lines = [(line[name_column] or "", line[column] or "") for line in reader]
+    except csv.Error as error:
+        where = f"line {reader.line_num}"
+        raise InstanceError([(where, f"expected a CSV file: {error}")], str(path)) from None
     return Best(_values(lines, path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InstanceError([("", f"expected UTF-8 text: {error}")], str(path)) from None
 
 
 def _values(lines: Sequence[tuple[str, str]], path: Path) -> dict[str, float]:
@@ -87,13 +101,20 @@ def _values(lines: Sequence[tuple[str, str]], path: Path) -> dict[str, float]:
             continue
         if name in values:
             problems.append((f"line {number}", f"{name!r} occurs twice"))
-        try:
-            values[name] = float(text)
-        except ValueError:
-            problems.append((f"line {number}", f"expected a number, got {text!r}"))
+        values[name] = _number(text)
+        if not math.isfinite(values[name]):
+            problems.append((f"line {number}", f"expected a finite number, got {text!r}"))
     if problems:
         raise InstanceError(problems, str(path))
     return values
+
+
+def _number(text: str) -> float:
+    """Read a number; for anything else one that is not finite."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @dataclass(frozen=True)
@@ -162,8 +183,24 @@ def compare_rows(rows: Iterable[Row], best: Best, level: str | None = None) -> l
         Best-known values.
     level
         Name of the objective level to compare; by default the first one.
+
+    Raises
+    ------
+    InstanceError
+        If there are no rows, if one does not say how long it took, or if none has the level.
     """
-    return [_comparison(row, best, level) for row in rows]
+    kept = list(rows)
+    problems = [] if kept else [("", "expected rows, got none")]
+    for number, row in enumerate(kept, start=1):
+        if not isinstance(row.get("wall_s"), int | float):
+            problems.append((f"row {number}", "expected a number as 'wall_s'"))
+    if problems:
+        raise InstanceError(problems, "the results")
+    named = dict.fromkeys(lv["name"] for row in kept for lv in row.get("levels", ()))
+    if level is not None and level not in named:
+        problem = f"expected a level of the results ({choices(named)}), got {level!r}"
+        raise InstanceError([("level", problem)], "the results")
+    return [_comparison(row, best, level) for row in kept]
 
 
 def _comparison(row: Row, best: Best, name: str | None) -> Comparison:

@@ -15,6 +15,20 @@ SUFFIXES = (".json", ".json.gz")
 SOLUTION = ".solution.json"
 """Files so called are answers, not instances."""
 
+ROW_BEGIN = b'{"instance":'
+"""Every row of a batch begins so."""
+KINDS: dict[str, type | tuple[type, ...]] = {
+    "instance": str,
+    "name": str,
+    "sha256": str,
+    "engine": str,
+    "seed": int,
+    "asked_objective": (str, type(None)),
+    "time_limit": (int, float, type(None)),
+    "status": str,
+}
+"""What every row of a batch states at least, and of which type."""
+
 Key = tuple[str, str, str, int, str | None, float | None]
 
 
@@ -77,6 +91,24 @@ def key_of(row: Mapping[str, Any]) -> Key:
         row["asked_objective"],
         row["time_limit"],
     )
+
+
+def check_rows(rows: Iterable[Mapping[str, Any]], source: str) -> None:
+    """Make sure that these are rows of a batch.
+
+    Raises
+    ------
+    InstanceError
+        Lists the rows that are not.
+    """
+    problems = [
+        (f"row {number}.{field}", "expected a row of a batch: it is missing or of another type")
+        for number, row in enumerate(rows, start=1)
+        for field, kind in KINDS.items()
+        if not isinstance(row.get(field, ...), kind)
+    ]
+    if problems:
+        raise InstanceError(problems, source)
 
 
 def make_jobs(

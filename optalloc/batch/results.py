@@ -32,7 +32,7 @@ def _parse(text: bytes, path: Path) -> tuple[list[Row], int]:
     for number, line in enumerate(text[:whole].splitlines(), start=1):
         try:
             rows.append(msgspec.json.decode(line, type=Row))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             problems.append((f"line {number}", f"expected a JSON object: {error}"))
     if problems:
         raise InstanceError(problems, str(path))
@@ -48,6 +48,8 @@ class ResultsFile:
         The file.
     resume
         Go on with a file that has rows already; a torn last line is removed.
+    begin
+        How every row begins: what does not is no torn row, and left alone.
 
     Raises
     ------
@@ -55,13 +57,16 @@ class ResultsFile:
         If the file has rows and `resume` is not set, or if what it holds are no rows.
     """
 
-    def __init__(self, path: Path, resume: bool = False) -> None:
+    def __init__(self, path: Path, resume: bool = False, begin: bytes = b"{") -> None:
         self.rows: list[Row] = []
         text = path.read_bytes() if path.exists() else b""
         if text and not resume:
             message = "holds results already: --resume goes on with them, or name another file"
             raise InstanceError([("", message)], str(path))
         self.rows, whole = _parse(text, path)
+        if not begin.startswith(text[whole:][: len(begin)]):
+            number = text.count(b"\n") + 1
+            raise InstanceError([(f"line {number}", "expected a row of results")], str(path))
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         os.ftruncate(self._file, whole)
 

@@ -11,12 +11,15 @@ import signal
 import threading
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from optalloc.batch.processes import MIB, own_peak_mib
 from optalloc.instance.errors import OptallocError
+
+if TYPE_CHECKING:
+    from optalloc.result import Result
 
 ENGINES_SHARE = 0.8
 """Part of the memory limit at which engines stop by themselves, so that their answer is kept; the
@@ -118,7 +121,6 @@ def run(order: Order) -> Outcome:
 def _solve(order: Order) -> dict[str, Any]:
     from optalloc import solving
     from optalloc.instance.files import load_instance
-    from optalloc.solution import write_solution
 
     instance = load_instance(Path(order.instance))
     memory = order.memory_limit_mib
@@ -133,10 +135,20 @@ def _solve(order: Order) -> dict[str, Any]:
     )
     summary = result.summary()
     if order.solution is not None and result.placement is not None:
-        path = Path(order.solution)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_solution(path, instance, result.placement, summary)
+        summary["failures"] += _write(Path(order.solution), result)
     return {**summary, "reasons": summary["reasons"][:MOST_REASONS]}
+
+
+def _write(path: Path, result: Result) -> list[str]:
+    """Write the solution file; what went wrong, which must not cost the row its answer."""
+    from optalloc.solution import write_solution
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_solution(path, result.instance, result.placement, result.summary())
+    except OSError as error:
+        return [f"no solution file: {error}"]
+    return []
 
 
 if __name__ == "__main__":

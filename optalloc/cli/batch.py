@@ -16,11 +16,11 @@ from optalloc.cli.words import counted
 
 
 def _read_seeds(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        message = f"expected whole numbers such as 1,2,3, got {value!r}"
-        raise click.BadParameter(message) from None
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdecimal() and int(part) <= options.LARGEST_SEED for part in parts):
+        message = f"expected whole numbers from 0 to {options.LARGEST_SEED} such as 1,2,3"
+        raise click.BadParameter(f"{message}, got {value!r}")
+    return tuple(map(int, parts))
 
 
 @click.command()
@@ -37,14 +37,14 @@ def _read_seeds(_ctx: click.Context, _param: click.Parameter, value: str) -> tup
 @click.option("--seeds", callback=_read_seeds, default="0", show_default=True, metavar="1,2,3")
 @click.option(
     "--threads",
-    type=click.IntRange(min=1),
+    type=options.THREADS,
     metavar="N",
     help="Threads each; by default the cores divided by --jobs.",
 )
 @options.objective
 @click.option(
     "--solutions",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=click.Path(file_okay=False, writable=True, path_type=Path),
     metavar="DIR",
     help="Write a solution file for each answer.",
 )
@@ -70,13 +70,17 @@ def batch(  # noqa: PLR0913  (one per option)
     Each solve is a process that is ended at its time or memory limit. One row of JSON is appended
     to the output per solve, also for one that crashed. Ctrl-C leaves a file to --resume.
     """
-    from optalloc.batch.jobs import key_of, make_jobs
+    from optalloc.batch.jobs import ROW_BEGIN, check_rows, key_of, make_jobs
     from optalloc.batch.results import ResultsFile, read_rows
     from optalloc.batch.runner import Settings, run_batch, usable_cpus
 
     options.known_engines(engine)
     wanted = make_jobs(paths, engine, seeds, objective, time_limit)
-    file = ResultsFile(output, resume)
+    options.spare(output, *(Path(job.instance) for job in wanted))
+    if solutions is not None:
+        solutions.mkdir(parents=True, exist_ok=True)
+    file = ResultsFile(output, resume, ROW_BEGIN)
+    check_rows(file.rows, str(output))
     done = {key_of(row) for row in file.rows}
     left = [job for job in wanted if job.key not in done]
     settings = Settings(

@@ -38,14 +38,16 @@ def compare(
     value better than the best known.
     """
     from optalloc.batch.compare import compare_rows, read_best, standings
+    from optalloc.batch.jobs import check_rows
     from optalloc.batch.results import read_rows
 
-    compared = compare_rows(read_rows(results), read_best(best, column, name_column), level)
+    rows = read_rows(results)
+    check_rows(rows, str(results))
+    compared = compare_rows(rows, read_best(best, column, name_column), level)
     if as_json:
-        rows = [c for c in compared if c.best is not None]
         failures.print_json(
             {
-                "rows": rows,
+                "rows": [c for c in compared if c.best is not None],
                 "engines": standings(compared),
                 "without_best": [c.name for c in compared if c.best is None],
                 "contradictions": [c.name for c in compared if c.contradicts],

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from optalloc.cli import options
 from optalloc.cli.tables import Table, show
 from optalloc.cli.words import counted
+
+if TYPE_CHECKING:
+    from optalloc.instance.model import Instance
 
 MODELS = {"lp": "the model as an LP file", "mps": "the model as an MPS file"}
 """Formats of the model itself, which need no solution."""
@@ -47,6 +50,7 @@ def convert(*, format_name: str, files: tuple[Path, ...], output: Path) -> None:
     from optalloc.instance.files import dump_instance
 
     _known(format_name, list(formats()))
+    options.spare(output, *files)
     instance = formats()[format_name].read(files)
     dump_instance(instance, output)
     columns = instance.columns
@@ -71,24 +75,40 @@ def export(
 ) -> None:
     """Write SOLUTION of INSTANCE as FORMAT's own solution file.
 
-    With FORMAT 'lp' or 'mps' the model of INSTANCE itself is written, for any MILP solver.
+    With FORMAT 'lp' or 'mps' the model of INSTANCE itself is written, for any MILP solver: that of
+    the first level of its objective.
     """
     from optalloc.formats import formats
     from optalloc.instance.files import load_instance
     from optalloc.solution import read_solution
 
     _known(format_name, [*formats(), *MODELS])
+    options.spare(output, instance, solution)
     if format_name in MODELS:
-        from optalloc.engines import pulp_door
-
-        kind: Literal["lp", "mps"] = "lp" if format_name == "lp" else "mps"
-        pulp_door.export(load_instance(instance), output, objective, format=kind)
+        if solution is not None:
+            raise click.UsageError(f"export {format_name} takes INSTANCE alone, without a solution")
+        _export_model(load_instance(instance), output, objective, format_name)
     elif solution is None:
         raise click.UsageError(f"export {format_name} needs INSTANCE and SOLUTION")
+    elif objective is not None:
+        raise click.UsageError(f"--objective is for {' and '.join(MODELS)}, not for {format_name}")
     else:
         stated = load_instance(instance)
         formats()[format_name].write(stated, read_solution(solution, stated), output)
     click.echo(f"{output} written")
+
+
+def _export_model(instance: Instance, output: Path, objective: str | None, name: str) -> None:
+    """Write the model of the first level, and say which levels a file of one cannot hold."""
+    from optalloc.engines import pulp_door
+    from optalloc.objective import read_objective
+
+    kind: Literal["lp", "mps"] = "lp" if name == "lp" else "mps"
+    pulp_door.export(instance, output, objective, format=kind)
+    first, *others = [level.name for level in read_objective(instance, objective).levels]
+    if others:
+        message = f"the model is that of level {first!r}, without {', '.join(map(repr, others))}"
+        click.echo(f"optalloc: {message}", err=True)
 
 
 def _known(name: str, names: list[str]) -> None:

@@ -22,6 +22,17 @@ INTERRUPTED = 130
 PIPE_CLOSED = 141
 """As the shell reports a program that SIGPIPE ended."""
 
+NO_RESULT: dict[str, Any] = {
+    "objective": None,
+    "bound": None,
+    "gap": None,
+    "wall_s": None,
+    "engine": None,
+    "stopped_by": None,
+    "verified": False,
+}
+"""What a reader of JSON finds instead of a result."""
+
 TRACEBACK = "OPTALLOC_TRACEBACK"
 """Environment variable that asks for the traceback of an internal error."""
 
@@ -56,9 +67,14 @@ def _failed(error: Exception, as_json: bool) -> int:
         problems = error.problems if isinstance(error, InstanceError) else ()
         return _report(BAD_INPUT, "input", str(error), as_json, problems)
     if isinstance(error, OSError) and error.filename is not None:
-        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
-        return _report(BAD_INPUT, "input", message, as_json)
+        return _report(BAD_INPUT, "input", said_of_file(error), as_json)
     return _internal(error, as_json)
+
+
+def said_of_file(error: OSError) -> str:
+    """Say what is wrong with a file that cannot be read or written."""
+    name = f"{os.fsdecode(error.filename)}: " if error.filename is not None else ""
+    return name + (error.strerror or str(error))
 
 
 def _internal(error: Exception, as_json: bool) -> int:
@@ -83,7 +99,8 @@ def _report(
         error: dict[str, Any] = {"kind": kind, "message": message}
         if problems:
             error["problems"] = [{"path": path, "message": text} for path, text in problems]
-        print_json({"status": "error", "error": error})
+        stopped_by = "interrupted" if code == INTERRUPTED else None
+        print_json({"status": "error", **NO_RESULT, "stopped_by": stopped_by, "error": error})
     else:
         click.echo(f"optalloc: {message}" + (f" ({hint})" if hint else ""), err=True)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,11 +12,18 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+LARGEST_SEED = 2**31 - 1
+"""Solvers hold seeds in 32 bits."""
+MOST_THREADS = 1024
+"""More threads than any machine has cores only fail to start."""
+
+SEED = click.IntRange(0, LARGEST_SEED)
+THREADS = click.IntRange(1, MOST_THREADS)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 """A file that is there."""
 
 
-TARGET = click.Path(dir_okay=False, path_type=Path)
+TARGET = click.Path(dir_okay=False, writable=True, path_type=Path)
 """A file to write; see `in_folder`."""
 
 
@@ -27,10 +35,25 @@ def positive(_ctx: click.Context, _param: click.Parameter, value: float | None) 
 
 
 def in_folder(_ctx: click.Context, _param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse a file to write in a folder that is not there: before the work, not after it."""
+    """Refuse a file that cannot be written: before the work, not after it."""
     if value is not None and not value.parent.is_dir():
         raise click.BadParameter(f"expected a folder at {str(value.parent)!r}")
+    if value is not None and not value.exists() and not os.access(value.parent, os.W_OK):
+        raise click.BadParameter(f"expected a folder to write in at {str(value.parent)!r}")
     return value
+
+
+def spare(output: Path | None, *inputs: Path | None) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises
+    ------
+    click.UsageError
+        If the output is one of the inputs.
+    """
+    for given in inputs:
+        if output is not None and given is not None and output.exists() and output.samefile(given):
+            raise click.UsageError(f"expected -o to name another file than {str(given)!r}")
 
 
 def output(what: str, required: bool = True) -> Callable[[F], F]:
@@ -47,11 +70,19 @@ def as_json(command: F) -> F:
     )(command)
 
 
+def not_blank(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """Refuse blank text, as from a variable of the shell that is not set."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("expected some text, got none")
+    return value
+
+
 def objective(command: F) -> F:
     """Add ``--objective``."""
     return click.option(
         "--objective",
         metavar="LEVELS",
+        callback=not_blank,
         help="Levels joined by '>', such as 'throughput > energy'; else the instance's own.",
     )(command)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 @options.objective
 @click.option("--engine", default="auto", show_default=True, help="See 'optalloc engines'.")
 @click.option("--time-limit", type=float, callback=options.positive, metavar="S", help="Seconds.")
-@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="By default all cores.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N")
+@click.option("--threads", type=options.THREADS, metavar="N", help="By default all cores.")
+@click.option("--seed", type=options.SEED, default=0, show_default=True, metavar="N")
 @click.option("--warm-start", type=options.FILE, help="Solution file to start from.")
 @click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
 @click.option("--log", is_flag=True, help="Print the engines' logs on standard error.")
@@ -51,9 +51,10 @@ def solve(  # noqa: PLR0913  (one per option)
     """
     from optalloc import solving
     from optalloc.instance.files import load_instance
-    from optalloc.solution import read_solution, write_solution
+    from optalloc.solution import read_solution
     from optalloc.streams import stdout_to_stderr
 
+    options.spare(output, instance, warm_start)
     stated = load_instance(instance)
     start = None if warm_start is None else read_solution(warm_start, stated)
     line = StatusLine(not quiet)
@@ -73,18 +74,34 @@ def solve(  # noqa: PLR0913  (one per option)
         )
     if log:
         click.echo(result.log, err=True)
-    if output is not None:
-        if result.placement is not None:
-            write_solution(output, stated, result.placement, result.summary())
-        elif not quiet:
-            click.echo(f"optalloc: no placement, {output} not written", err=True)
+    failed = _written(result, output, quiet)
     if as_json:
-        failures.print_json(_plain(result, output))
+        failures.print_json(_plain(result, output, failed))
     elif not quiet:
         from optalloc.cli.answer import show_result
 
-        show_result(result, output)
+        show_result(result, None if failed else output)
+    if failed:
+        click.echo(f"optalloc: no solution file: {failed}", err=True)
+        return failures.BAD_INPUT
     return exit_code(result)
+
+
+def _written(result: Result, output: Path | None, quiet: bool) -> str:
+    """Write the solution file; what went wrong in words, as the answer itself must not be lost."""
+    from optalloc.solution import write_solution
+
+    if output is None:
+        return ""
+    if result.placement is None:
+        if not quiet:
+            click.echo(f"optalloc: no placement, {output} not written", err=True)
+        return ""
+    try:
+        write_solution(output, result.instance, result.placement, result.summary())
+    except OSError as error:
+        return failures.said_of_file(error)
+    return ""
 
 
 def exit_code(result: Result) -> int:
@@ -98,12 +115,14 @@ def exit_code(result: Result) -> int:
     return failures.NOTHING_FOUND
 
 
-def _plain(result: Result, output: Path | None) -> dict[str, Any]:
+def _plain(result: Result, output: Path | None, failed: str) -> dict[str, Any]:
     """The result for JSON: with the placement itself, or the file that holds it."""
     summary = {"instance": result.instance.name, **result.summary()}
     if result.placement is None:
         return summary
-    if output is not None:
+    if failed:
+        summary["error"] = {"kind": "input", "message": failed}
+    elif output is not None:
         return {**summary, "solution": str(output)}
     from optalloc.solution import name_placement
 

@@ -178,7 +178,10 @@ def test_rows_of_something_else_are_bad_input(name: str, folder: Path, tmp_path:
     results, best = tmp_path / "r.jsonl", tmp_path / "best.csv"
     results.write_text('{"instance": 1}\n')
     best.write_text("name,best\nsmall,1\n")
-    arguments = {"batch": [folder, "-o", results, "--resume"], "compare": [results, best]}
+    arguments: dict[str, list[object]] = {
+        "batch": [folder, "-o", results, "--resume"],
+        "compare": [results, best],
+    }
     shown = invoke(name, *arguments[name])
     assert shown.exit_code == 2
     assert "row 1.instance: expected a row of a batch" in shown.stderr

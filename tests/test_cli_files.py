@@ -62,7 +62,11 @@ def test_export_refuses_what_it_would_not_use(tmp_path: Path) -> None:
     public, instance = tmp_path / "g.txt", tmp_path / "g.json"
     public.write_text(GAP)
     invoke("convert", "gap", public, "-o", instance)
-    for arguments in (["lp", instance, instance], ["gap", instance, instance, "--objective", "a"]):
+    stated: list[list[str | Path]] = [
+        ["lp", instance, instance],
+        ["gap", instance, instance, "--objective", "a"],
+    ]
+    for arguments in stated:
         shown = invoke("export", *arguments, "-o", tmp_path / "out")
         assert shown.exit_code == 2
         assert not (tmp_path / "out").exists()

@@ -92,7 +92,10 @@ def column(
     if not values:
         return
     same = values[:1] if values.count(values[0]) == len(values) else values
-    if bound.admits_all(floats([v for v in same if v is not None])):
+    numbers = floats(same)
+    if numbers is None:
+        numbers = floats([v for v in same if v is not None])
+    if bound.admits_all(numbers):
         return
     for i, value in enumerate(values):
         yield from one(path(i), value, bound)

@@ -8,6 +8,8 @@ from math import floor, gcd, log10
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from optalloc.instance.errors import OptallocError
+
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
@@ -19,7 +21,7 @@ EXACT = 1e-12
 """Relative error up to which a computed number counts as the decimal it is meant to be."""
 
 
-class QuantityOverflow(ValueError):
+class QuantityOverflow(OptallocError, ValueError):
     """A quantity is too large for its quantum."""
 
 
@@ -80,7 +82,8 @@ def _scaled(values: ArrayLike, quantum: Fraction) -> FloatArray:
     try:
         factor = float(1 / quantum)
     except OverflowError:
-        raise QuantityOverflow(f"a quantum of {quantum.numerator}/{quantum.denominator}") from None
+        digits = len(str(quantum.denominator // quantum.numerator)) - 1
+        raise QuantityOverflow(f"a quantum of about 1e-{digits} is too fine") from None
     # A quantum of 1/n is applied by multiplying: 0.1 * 1000 is exact where 0.1 / 0.001 is not.
     return np.asarray(array * factor, np.float64)
 
@@ -90,6 +93,6 @@ def _slack(scaled: FloatArray) -> FloatArray:
 
 
 def _integers(scaled: FloatArray) -> IntArray:
-    if scaled.size and float(np.abs(scaled).max()) > LARGEST:
+    if scaled.size and not float(np.abs(scaled).max()) <= LARGEST:
         raise QuantityOverflow(f"{np.abs(scaled).max():.3g} quanta, more than 2**62")
     return scaled.astype(np.int64)

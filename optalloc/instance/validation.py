@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from optalloc.instance.checks import nodes, rest, tables, tasks, units
+from optalloc.instance.checks import goals, nodes, rest, tables, tasks, units
 from optalloc.instance.checks.view import View
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Document, Instance
@@ -142,8 +142,12 @@ def check(instance: Instance, broken: Set[str] = frozenset()) -> Iterator[Fault]
     for fault in chain(*(own(view) for own in OWN), _references(view, broken)):
         found = True
         yield fault
-    if not found and not broken:
-        yield from units.check(view)
+    for check_sizes in (units.check, goals.check):
+        if found or broken:
+            return
+        for fault in check_sizes(view):
+            found = True
+            yield fault
 
 
 def _references(view: View, broken: Set[str]) -> Iterator[Fault]:

@@ -10,6 +10,9 @@ from optalloc.instance.checks.view import View
 from optalloc.instance.model import Lookup, Quantity, Task
 from optalloc.instance.policy import Fault
 
+MOST_TASKS = 10_000_000
+"""Counts may not expand to more tasks than this: a solution names each of them."""
+
 NUMBERS = (
     ("count", bounds.WHOLE_POSITIVE),
     ("replicas", bounds.WHOLE_POSITIVE),
@@ -26,6 +29,9 @@ def check(view: View) -> Iterator[Fault]:
     yield from names.unique("tasks", view.of_tasks.name, view.of_tasks.count)
     for field, bound in NUMBERS:
         yield from bounds.column(getattr(view.of_tasks, field), _of(field), bound)
+    total = sum(view.of_tasks.count)
+    if total > MOST_TASKS:
+        yield "tasks", f"expected at most {MOST_TASKS} tasks in all, got {total}"
     if not bounds.NOT_NEGATIVE.admits_all(view.plain):
         for i, task in enumerate(tasks):
             for name, quantity in task.demand.items():

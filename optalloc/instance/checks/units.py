@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain
-from math import log10
+from math import inf, log10
 from operator import mul
 
 import numpy as np
@@ -16,6 +16,9 @@ from optalloc.instance.checks.view import View
 from optalloc.instance.columns import cost_quantum, resource_names, resource_quantum
 from optalloc.instance.model import DEVICE, Instance, Lookup, Quantity, Task
 from optalloc.instance.policy import Fault, Number
+
+FINEST = Fraction(1, 10**300)
+"""Finer quanta leave the range of floating-point numbers."""
 
 Stated = tuple[str, Number]
 """Where a number is, and the number."""
@@ -102,11 +105,22 @@ def _column(field: str, values: list[Number], copies: list[int]) -> Iterator[Fau
     yield from _total(f"tasks[*].{field}", values, copies, quantum)
 
 
+def _limit(quantum: Fraction) -> float:
+    """The largest number of a quantum, less what reading it may add."""
+    try:
+        return float(quanta.LARGEST * quantum) * (1 - 2.0**-40)
+    except OverflowError:
+        return inf
+
+
 def _large(
     values: Sequence[Number], path: Callable[[int], str], quantum: Fraction
 ) -> Iterator[Fault]:
     """List numbers of too many quanta."""
-    limit = float(quanta.LARGEST * quantum)
+    limit = _limit(quantum)
+    if quantum < FINEST:
+        i = min((i for i, value in enumerate(values) if value > 0), key=values.__getitem__)
+        yield path(i), f"expected 0 or a number above {float(FINEST):g}, got {values[i]}"
     for i in np.flatnonzero(_array(values) > limit).tolist():
         yield (
             path(i),
@@ -118,7 +132,7 @@ def _total(
     path: str, values: Sequence[Number], copies: Sequence[int], quantum: Fraction
 ) -> Iterator[Fault]:
     """Report a total of too many quanta; numbers that are too large by themselves are reported."""
-    limit = float(quanta.LARGEST * quantum)
+    limit = _limit(quantum)
     numbers = _array(values)
     total = float(numbers @ _array(copies))
     if total > limit and not np.any(numbers > limit):
@@ -167,7 +181,7 @@ def _quantities(
             paths.append(path)
             numbers.append(value)
     yield from _large(numbers, lambda i: paths[i], quantum)
-    if not np.any(_array(numbers) > float(quanta.LARGEST * quantum)):
+    if not np.any(_array(numbers) > _limit(quantum)):
         yield from _total(f"tasks[*].{field}", largest, copies, quantum)
 
 

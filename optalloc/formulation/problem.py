@@ -209,7 +209,7 @@ class Problem:
         merged = self.node_classes.count[:, None]
         if np.all(merged == 1):
             return capacity
-        demand = np.array([max(int(d.base.max()), 1) for d in self.columns.demand])
+        demand = np.array([max(int(d.base.max()), 1) for d in self.columns.demand], np.int64)
         return capacity // demand * demand * merged
 
     @cached_property

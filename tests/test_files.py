@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -140,3 +142,65 @@ def test_every_field_of_the_schema_is_described() -> None:
         if "description" not in content and field != "type"
     ]
     assert not silent
+
+
+def _bounded(schema: Any, field: str = "") -> Iterator[tuple[str, int, int]]:
+    """Every bounded number of a definition: its field, a number refused and one allowed."""
+    if "minimum" in schema:
+        yield field, schema["minimum"] - 1, schema["minimum"]
+    if "exclusiveMinimum" in schema:
+        yield field, schema["exclusiveMinimum"], schema["exclusiveMinimum"] + 1
+    for name, inner in schema.get("properties", {}).items():
+        yield from _bounded(inner, name)
+    for inner in schema.get("anyOf", ()):
+        yield from _bounded(inner, field)
+
+
+@pytest.mark.parametrize(
+    ("definition", "section"),
+    [
+        ("Node", ("nodes", 0)),
+        ("Task", ("tasks", 0)),
+        ("Resource", ("resources", "cpu")),
+        ("Configuration", ("configurations", "c", 0)),
+        ("optalloc.instance.model.Energy", ("energy",)),
+    ],
+)
+def test_the_schema_bounds_numbers_as_the_reader_does(
+    definition: str, section: tuple[str | int, ...]
+) -> None:
+    found = list(_bounded(json_schema()["$defs"][definition]))
+    assert found
+    for field, refused, allowed in found:
+        for value, faults in ((refused, True), (allowed, False)):
+            stated: dict[str, Any] = {
+                "resources": {"cpu": {}},
+                "nodes": [{"name": "a"}],
+                "tasks": [{"name": "t"}],
+                "configurations": {"c": [{}]},
+                "energy": {},
+            }
+            place: Any = stated
+            for step in section:
+                place = place[step]
+            place[field] = value
+            at = "".join(f"[{s}]" if isinstance(s, int) else f".{s}" for s in (*section, field))
+            try:
+                loads_instance(json.dumps(stated))
+                problems: dict[str, str] = {}
+            except InstanceError as error:
+                problems = dict(error.problems)
+            assert (at[1:] in problems) == faults, (at, value)
+
+
+def test_the_schema_asks_for_a_node_and_for_names() -> None:
+    schema = json_schema()
+    assert schema["required"] == ["nodes"]
+    assert schema["properties"]["nodes"]["minItems"] == 1
+    assert schema["$defs"]["Task"]["properties"]["name"]["minLength"] == 1
+
+
+def test_the_schema_gives_rules_no_limits() -> None:
+    definitions = json_schema()["$defs"]
+    assert definitions["Spread"]["properties"]["at_most"]["type"] == "null"
+    assert "anyOf" in definitions["Power"]["properties"]["at_most"]

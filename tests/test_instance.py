@@ -223,7 +223,9 @@ def test_other_numbers_out_of_bounds_are_refused(document: dict[str, Any], path:
 
 def test_messages_say_what_was_expected_and_found() -> None:
     assert with_task(demand={"cpu": -1}) == {".demand.cpu": f"{FINITE} -1"}
-    assert with_task(weight=10**30) == {".weight": f"{FINITE} a whole number of 100 bits"}
+    assert with_task(weight=10**30) == {
+        ".weight": f"expected at most {2**63 - 1} (2**63 - 1), got a whole number of 100 bits"
+    }
 
 
 # -- names ----------------------------------------------------------------------------------------

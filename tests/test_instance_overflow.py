@@ -93,6 +93,18 @@ def test_a_number_that_overflows_is_refused_with_its_path(
     assert where in dict(caught.value.problems)
 
 
+def test_a_whole_number_of_more_than_64_bits_is_refused_for_what_it_is() -> None:
+    with pytest.raises(InstanceError) as caught:
+        read("nodes", 0, "idle_w", value=2**63)
+    said = "expected at most 9223372036854775807 (2**63 - 1), got a whole number of 64 bits"
+    assert dict(caught.value.problems)["nodes[0].idle_w"] == said
+
+
+def test_a_quantum_beyond_the_range_of_floats_is_refused() -> None:
+    with pytest.raises(InstanceError):
+        read("resources", "cpu", "quantum", value=1e-320)
+
+
 @pytest.mark.parametrize(
     ("path", "value"),
     [

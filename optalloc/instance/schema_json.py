@@ -22,10 +22,16 @@ from optalloc.instance.model import (
     Resource,
     Task,
 )
+from optalloc.instance.policy import Policy
 from optalloc.instance.schema import document_type
 
 PUBLISHED = Path(__file__).with_name("schema.json")
 """The schema as the package publishes it."""
+ABOVE_0 = {"flops", "memory_gib", "memory_bandwidth", "reference", "horizon_s", "quantum", "ratio"}
+AT_LEAST_1 = {"count", "replicas", "pue"}
+"""Fields whose numbers have other bounds than all others, which are at least 0."""
+LIMITS = {"at_most", "at_least"}
+"""Fields whose numbers may be of any sign; rules take none."""
 STATED = (Configuration, Energy, Group, Lookup, Node, Resource, Task)
 
 
@@ -40,7 +46,13 @@ def json_schema() -> dict[str, Any]:
     for cls in classes:
         # Where two classes share a name, definitions are called by the full one.
         full = f"{cls.__module__}.{cls.__qualname__}"
-        _describe(definitions.get(cls.__name__) or definitions[full], cls)
+        definition = definitions.get(cls.__name__) or definitions[full]
+        _describe(definition, cls)
+        _bound(definition, cls)
+    for field in ("nodes", "configurations"):
+        lists = document["properties"][field]
+        lists.get("additionalProperties", lists)["minItems"] = 1
+    document["required"] = ["nodes"]
     document["properties"]["optalloc"]["const"] = 1
     document["title"] = "optalloc instance, version 1"
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
@@ -64,6 +76,30 @@ def _describe(definition: dict[str, Any], cls: type) -> None:
                     definition["properties"][name]["description"] = text
 
 
+def _bound(definition: dict[str, Any], cls: type) -> None:
+    """Add what the checks demand of single values: bounds of numbers, names that are not empty."""
+    for field, schema in definition["properties"].items():
+        if field == "name" and field in definition.get("required", ()):
+            schema["minLength"] = 1
+        elif field not in LIMITS:
+            _bound_numbers(schema, field)
+        elif issubclass(cls, Policy) and cls.is_rule:
+            schema.pop("anyOf", None)
+            schema["type"] = "null"
+
+
+def _bound_numbers(schema: Any, field: str) -> None:
+    if isinstance(schema, list):
+        for inner in schema:
+            _bound_numbers(inner, field)
+    elif isinstance(schema, dict):
+        for inner in schema.values():
+            _bound_numbers(inner, field)
+        if schema.get("type") in ("number", "integer"):
+            key = "exclusiveMinimum" if field in ABOVE_0 else "minimum"
+            schema[key] = 1 if field in AT_LEAST_1 else 0
+
+
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
     """Split a NumPy-style docstring into its text and what it says of each parameter."""
     summary, _, rest = cleandoc(text).partition("\n\nParameters\n----------\n")
@@ -85,8 +121,10 @@ def _simplified(schema: Any) -> Any:
         return schema
     schema = {key: _simplified(value) for key, value in schema.items()}
     choices = schema.get("anyOf", [])
-    if {"type": "number"} in choices and {"type": "integer"} in choices:
-        choices.remove({"type": "integer"})
+    number: dict[str, Any] = next((c for c in choices if c.get("type") == "number"), {})
+    whole = {**number, "type": "integer"}
+    if number and whole in choices:
+        choices.remove(whole)
         if len(choices) == 1:
             return {**schema.pop("anyOf")[0], **schema}
     return schema

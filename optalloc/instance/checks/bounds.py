@@ -53,6 +53,8 @@ class Bound:
 
     def refuse(self, value: Number) -> str:
         """Message for a number that is not allowed."""
+        if isinstance(value, int) and value > LARGEST_INT:
+            return f"expected at most {LARGEST_INT} (2**63 - 1), got {shown(value)}"
         return f"expected {self.expected}, got {shown(value)}"
 
 

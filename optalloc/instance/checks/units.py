@@ -118,8 +118,9 @@ def _large(
 ) -> Iterator[Fault]:
     """List numbers of too many quanta."""
     limit = _limit(quantum)
-    if quantum < FINEST:
-        i = min((i for i, value in enumerate(values) if value > 0), key=values.__getitem__)
+    above = [i for i, value in enumerate(values) if value > 0] if quantum < FINEST else []
+    if above:
+        i = min(above, key=values.__getitem__)
         yield path(i), f"expected 0 or a number above {float(FINEST):g}, got {values[i]}"
     for i in np.flatnonzero(_array(values) > limit).tolist():
         yield (

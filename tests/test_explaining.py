@@ -116,7 +116,8 @@ def test_every_row_of_a_table_is_explained() -> None:
     assert conflicts(cluster(Task(name="train", configurations=table)))[0] == (
         "train",
         "no configuration fits: h100 x 65: fits 64 of its 65 replicas: 16 nodes: device type is "
-        "none, a100, need h100; 8 nodes: 64 fit | tpu x 2: fits none of 24 nodes: "
+        "none, a100, need h100; 8 nodes: 64 fit, one more is 1 device short (need 1, largest "
+        "left 0) | tpu x 2: fits none of 24 nodes: "
         "24 nodes: device type is none, a100, h100, need tpu",
     )
 
@@ -131,7 +132,7 @@ def test_a_gang_names_how_many_replicas_fit() -> None:
         (
             "gang",
             "fits 8 of its 9 replicas: 16 nodes: 2 device short (need 8, largest capacity 6); "
-            "8 nodes: 8 fit",
+            "8 nodes: 8 fit, one more is 8 device short (need 8, largest left 0)",
         )
     ]
 
@@ -142,7 +143,8 @@ def test_tasks_alike_that_fit_one_by_one_but_not_all_are_counted_together() -> N
         (
             "",
             "tasks alike (job-0, job-1, job-2, job-3 and 17 more): 20 of 21 tasks fit: "
-            "20 nodes: 20 fit; 4 nodes: 5 device short (need 5, largest capacity 0)",
+            "20 nodes: 20 fit, one more is 2 device short (need 5, largest left 3); "
+            "4 nodes: 5 device short (need 5, largest capacity 0)",
         )
     ]
 
@@ -312,7 +314,8 @@ def test_many_tasks_that_fit_nowhere_are_summed_up() -> None:
         (
             Node(name="n", capacity={"cpu": 4}, count=1000),
             Task(name="t", demand={"cpu": 1}, count=1_000_000),
-            "4,000 of 1,000,000 tasks fit: 1,000 nodes: 4,000 fit",
+            "4,000 of 1,000,000 tasks fit: 1,000 nodes: 4,000 fit, one more is 1 cpu short "
+            "(need 1, largest left 0)",
         ),
     ],
 )
@@ -676,3 +679,11 @@ def _adds(problem: Problem, before: Placement, after: Placement, task: int) -> b
         for p in (before, after)
     ]
     return all(pairs[1].get(key, 0) >= number for key, number in pairs[0].items())
+
+
+def test_a_task_that_may_run_nowhere_is_not_called_short_of_what_no_node_has() -> None:
+    """A set of no nodes has no name, and what it lacks says nothing."""
+    lost = Task(name="lost", demand={"device": 1}, allow={"node": ("nowhere",)})
+    ((who, why),) = conflicts(cluster(lost))
+    assert who == "lost"
+    assert "node not in (nowhere)" in why

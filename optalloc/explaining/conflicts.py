@@ -142,13 +142,28 @@ def _not_all(kinds: Kinds, kind: int, found: int) -> tuple[str, str]:
 
 
 def _spread_of(problem: Problem, row: int, found: int, sites: Sites) -> str:
-    """Say which nodes take the replicas found, and why the others take none."""
+    """Say which nodes take the replicas found and no more, and why the others take none."""
     shut = obstacles(problem, row, sites)
     closed = np.zeros(sites.node.size, bool)
     for obstacle in shut:
         closed[obstacle.sites] = True
-    takes = Obstacle(np.flatnonzero(~closed), f"{found:,} fit")
-    return listed([takes, *shut], sites)
+    takes = np.flatnonzero(~closed)
+    fits = room(problem, np.array([row]), sites, np.array([found]))[0]
+    demand = [d.at(np.array([row]), sites.node) for d in problem.columns.demand]
+    full = Sites(
+        sites.node[takes],
+        sites.count[takes],
+        sites.free[takes] - (np.stack(demand, axis=1) * fits[:, None])[takes],
+        "left",
+    )
+    filled = [
+        Obstacle(
+            takes[o.sites],
+            f"{int((fits * sites.count)[takes[o.sites]].sum()):,} fit, one more is {o.message}",
+        )
+        for o in obstacles(problem, row, full)
+    ]
+    return listed([*(filled or [Obstacle(takes, f"{found:,} fit")]), *shut], sites)
 
 
 # -- total demand ------------------------------------------------------------------------------
@@ -174,7 +189,7 @@ def overdemand(kinds: Kinds) -> Iterator[Reason]:
             continue
         need = kinds.smallest(kinds.least(columns.demand[i]) * columns.row_replicas[kinds.row])
         short = []
-        for s in range(len(sets)):
+        for s in np.flatnonzero(sets.any(axis=1)).tolist():
             members = required[outside[line_of[required], s] == 0]
             has = _total(columns.capacity[sets[s], i], nodes[sets[s]])
             lacking = _total(need[members], kinds.count[members]) - has
@@ -203,8 +218,9 @@ def _overdemand(
     every = bool(nodes.all())
     who = _who(kinds, members, "" if every else f" restricted to {name_entries(columns, nodes)}")
     where = f"the {counted(total, 'node')} {'has' if total == 1 else 'have'}"
+    need = "needs" if int(kinds.count[members].sum()) == 1 else "need"
     return (
-        f"{who} need at least {amount_of(columns, resource, has + lacking)}, "
+        f"{who} {need} at least {amount_of(columns, resource, has + lacking)}, "
         f"{where} {amount_of(columns, resource, has)}: "
         f"{amount_of(columns, resource, lacking)} short"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
 from optalloc import policies as rules
@@ -249,10 +250,17 @@ def instances(
             share=draw(st.sampled_from(["", "cpu"])),
         ),
         policies=tuple(
-            draw(policy(context["groups"])) for _ in range(draw(st.integers(0, most_policies)))
+            _unlike_others(i, draw(policy(context["groups"])))
+            for i in range(draw(st.integers(0, most_policies)))
         ),
         objective=draw(st.sampled_from(["", "penalty", "admitted > energy", "max-min"])),
     )
+
+
+def _unlike_others(number: int, stated: Policy) -> Policy:
+    """The policy, with a name of its own if it has one."""
+    name = f"{number} {stated.name}".strip() if stated.name else ""
+    return msgspec.structs.replace(stated, name=name)
 
 
 def _with_rack_and_memory(node: Node) -> Node:

@@ -359,6 +359,27 @@ def test_what_a_policy_refers_to_exists(policy: dict[str, Any], path: str) -> No
     assert list(found(policies=[policy], groups=[{"name": "g"}])) == [f"policies[0]{path}"]
 
 
+@pytest.mark.parametrize(
+    ("stated", "path"),
+    [
+        ([{"type": "nodes", "name": "a"}, {"type": "power", "name": "a"}], "policies[1].name"),
+        ([{"type": "nodes"}, {"type": "power", "name": "nodes"}], "policies[1].name"),
+        ([{"type": "power", "name": "nodes"}, {"type": "nodes"}], "policies[0].name"),
+        ([{"type": "power", "name": "capacity"}], "policies[0].name"),
+        ([{"type": "power", "name": " "}], "policies[0].name"),
+        ([{"type": "power", "name": "cap "}], "policies[0].name"),
+    ],
+)
+def test_no_two_policies_are_called_alike(stated: list[dict[str, Any]], path: str) -> None:
+    assert list(found(policies=stated)) == [path]
+
+
+def test_policies_without_names_may_repeat() -> None:
+    stated = [{"type": "nodes"}, {"type": "nodes"}, {"type": "power"}]
+    instance = loads_instance(json.dumps({"nodes": [NODE], "policies": stated}))
+    assert len(instance.policies) == len(stated)
+
+
 def test_the_objective_names_known_levels() -> None:
     assert "got 'speed'" in found(objective="penalty > speed")["objective"]
 

@@ -34,6 +34,7 @@ OWN: tuple[Callable[[View], Iterator[Fault]], ...] = (
     tables.shared,
     rest.energy,
     rest.policies,
+    rest.policy_names,
 )
 """Checks of what each section states by itself."""
 

@@ -49,14 +49,31 @@ def policies(view: View) -> Iterator[Fault]:
         path = f"policies[{i}]"
         yield from bounds.one(f"{path}.weight", policy.weight, bounds.NOT_NEGATIVE)
         yield from _limits(path, policy)
-        if policy.name in RESERVED or ">" in policy.name:
+        if policy.name in RESERVED or ">" in policy.name or policy.name != policy.name.strip():
             yield (
                 f"{path}.name",
-                f"expected a name without '>' that is not {' or '.join(RESERVED)}, "
-                f"got {policy.name!r}",
+                f"expected a name without '>' and blanks around it that is not "
+                f"{' or '.join(RESERVED)}, got {policy.name!r}",
             )
         if policy.type == "labels" and policy.weight is not None:
             yield f"{path}.weight", "expected none: the labels rule cannot be soft"
+
+
+def policy_names(view: View) -> Iterator[Fault]:
+    """Report policies called like others: an objective could not tell which is meant."""
+    from optalloc.formulation.registry import effective_policies
+
+    stated = view.instance.policies
+    unnamed = {policy.type for policy in effective_policies(view.instance) if not policy.name}
+    first: dict[str, int] = {}
+    for i, policy in enumerate(stated):
+        if not policy.name:
+            continue
+        path, got = f"policies[{i}].name", f"got {policy.name!r}"
+        if first.setdefault(policy.name, i) != i:
+            yield path, f"expected a unique name, {got} as in policies[{first[policy.name]}]"
+        elif policy.name in unnamed:
+            yield path, f"expected a unique name, {got}, as the {policy.name} policy is called"
 
 
 def _limits(path: str, policy: Policy) -> Iterator[Fault]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from optalloc import Configuration, Instance, InstanceError, Node, Task
 from optalloc.instance.placement import Placement
-from optalloc.solution import read_solution, write_solution
+from optalloc.solution import Solution, read_placement, read_solution, write_solution
 
 INSTANCE = Instance(
     name="small",
@@ -118,3 +119,17 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
         read_solution(tmp_path / "none.json", INSTANCE)
     with pytest.raises(InstanceError, match="directory"):
         read_solution(tmp_path, INSTANCE)
+
+
+def test_the_solution_in_the_readme_is_one() -> None:
+    """The example fits the instance of the Python example beside it."""
+    readme = Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8")
+    text = readme.partition("```json\n")[2].partition("```")[0]
+    node = Node(name="a100", device="A100", devices=8, count=2)
+    table = (Configuration(device="A100", replicas=4, throughput=900),)
+    jobs = Task(name="train", configurations=table, count=4, required=False)
+    placed = read_placement(
+        Instance(nodes=(node,), tasks=(jobs,)), msgspec.json.decode(text, type=Solution).placements
+    )
+    assert placed.node.tolist() == [1]
+    assert placed.replicas.tolist() == [4]

@@ -10,7 +10,7 @@ from optalloc.formulation.registry import effective_policies, policy_classes
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Instance
 from optalloc.instance.policy import Policy, Sense, label_policies
-from optalloc.instance.quanta import common, exact
+from optalloc.instance.quanta import LARGEST, common, exact
 from optalloc.instance.references import choices
 
 PENALTY = "penalty"
@@ -84,7 +84,8 @@ def read_objective(instance: Instance, text: str | None = None) -> Objective:
     Raises
     ------
     InstanceError
-        For a level that is neither ``penalty`` nor a policy's name or type.
+        For a level that is neither ``penalty`` nor a policy's name or type, and for weights whose
+        sum cannot be computed in 64 bits.
     """
     names, policies, chosen = name_levels(instance, text)
     levels = tuple(_level(instance, policies, name, index) for name, index in chosen)
@@ -158,4 +159,7 @@ def _level(instance: Instance, policies: list[Policy], name: str, index: int | N
         (int(step / quantum) * (1 if p.sense == "min" else -1), i)
         for step, (i, p) in zip(steps, weighted, strict=True)
     ]
+    if any(abs(factor) > LARGEST for factor, _ in factors):
+        message = "expected weights that are closer to each other: their sum has too fine quanta"
+        raise InstanceError([(PENALTY, message)])
     return Level(name, "min", tuple(factors), quantum)

@@ -12,6 +12,7 @@ from optalloc.instance.checks import goals
 from optalloc.instance.checks.view import View
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.files import loads_instance
+from optalloc.objective import read_objective
 
 STATED: dict[str, Any] = {
     "resources": {"cpu": {}},
@@ -140,3 +141,18 @@ def test_whatever_is_called_small_without_computing_it_is_small() -> None:
                 continue
             for name, small, compute in goals._goals(View(instance)):
                 assert not small or compute() <= 2**62, (path, exponent, name)
+
+
+def test_numbers_too_small_for_any_quantum_are_refused() -> None:
+    nodes = [{"name": "a", "idle_w": 100}]
+    with pytest.raises(InstanceError, match="energy: .* too fine"):
+        loads_instance(json.dumps({"nodes": nodes, "energy": {"horizon_s": 1e-300}}))
+
+
+def test_weights_too_far_apart_for_one_sum_are_refused() -> None:
+    stated = {
+        "nodes": [{"name": "a"}],
+        "policies": [{"type": "nodes", "weight": 1}, {"type": "moves", "weight": 1e-30}],
+    }
+    with pytest.raises(InstanceError, match="expected weights that are closer to each other"):
+        read_objective(loads_instance(json.dumps(stated)))

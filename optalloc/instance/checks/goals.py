@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PLAIN_FROM, PLAIN_TO = 1e-3, 1e9
 """A policy all of whose numbers are 0 or between these cannot overflow by itself."""
+SMALLEST = 1e-200
+"""A quantum for smaller numbers may leave the range of floats."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Range:
         """Whether no quantum can be so fine that a total of so many numbers overflows."""
         if not self:
             return True
-        if not 0 < self.low <= self.high < inf:
+        if not SMALLEST < self.low <= self.high < inf:
             return False
         finest = max(quanta.DIGITS, quanta.DIGITS + 1 - log10(self.low))
         return finest + log10(self.high) + log10(max(copies, 1)) < log10(quanta.LARGEST)

@@ -22,6 +22,10 @@ _MOST = 20
 """So many wrong numbers are listed one by one."""
 
 
+def _numbers(count: int) -> str:
+    return f"{count} number{'' if count == 1 else 's'}"
+
+
 class IntegerFile:
     """A cursor over the non-negative integers of a file.
 
@@ -63,7 +67,7 @@ class IntegerFile:
         self._block, stop = self._next, self._next + count
         if stop > self._numbers.size:
             left = self._numbers.size - self._next
-            message = f"expected {count} numbers ({what}), but the file ends after {left}"
+            message = f"expected {_numbers(count)} ({what}), but the file ends after {left}"
             raise InstanceError([("end of file", message)], str(self._path))
         values = self._numbers[self._next : stop]
         self._next = stop
@@ -100,7 +104,7 @@ class IntegerFile:
         """Make sure that nothing is left."""
         extra = self._numbers.size - self._next
         if extra:
-            self._refuse([self._next], f"expected the end of the file ({extra} numbers too many)")
+            self._refuse([self._next], f"expected the end of the file ({_numbers(extra)} too many)")
 
     def refuse(self, wrong: IntArray, message: str) -> None:
         """Raise for numbers of the last block read, given by their offsets, if there are any."""

@@ -145,7 +145,7 @@ def test_whatever_is_called_small_without_computing_it_is_small() -> None:
 
 def test_numbers_too_small_for_any_quantum_are_refused() -> None:
     nodes = [{"name": "a", "idle_w": 1e-10}]
-    with pytest.raises(InstanceError, match="energy: .* too fine"):
+    with pytest.raises(InstanceError, match=r"energy: .* too fine"):
         loads_instance(json.dumps({"nodes": nodes, "energy": {"horizon_s": 1e-300}}))
 
 

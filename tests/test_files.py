@@ -22,6 +22,7 @@ from optalloc.instance.files import (
 )
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.schema_json import PUBLISHED, published
+from optalloc.solution import read_solution
 
 SMALL = Instance(
     name="small",
@@ -99,6 +100,20 @@ def test_a_broken_gzip_file_is_refused(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(InstanceError, match="expected a gzip file"):
         load_instance(path)
+
+
+@pytest.mark.parametrize("data", [None, b"{}", ZIPPED[:-9], gzip.compress(b'{"name": "\xff"}')])
+def test_instance_and_solution_files_fail_in_the_same_words(
+    tmp_path: Path, data: bytes | None
+) -> None:
+    path = tmp_path / "x.json.gz"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(InstanceError) as instance:
+        load_instance(path)
+    with pytest.raises(InstanceError) as solution:
+        read_solution(path, SMALL)
+    assert instance.value.problems == solution.value.problems
 
 
 @pytest.mark.parametrize(

@@ -6,22 +6,18 @@ it as a JSON Schema. ``loads_instance(dumps_instance(x)) == x`` holds for every 
 
 from __future__ import annotations
 
-import gzip
-import json
-import zlib
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from optalloc.instance import text as texts
 from optalloc.instance import validation
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Document, Energy, Instance
 from optalloc.instance.schema import document_type
 from optalloc.instance.schema_json import json_schema
-from optalloc.instance.schema_walk import Repeating
 
 __all__ = ["dump_instance", "dumps_instance", "json_schema", "load_instance", "loads_instance"]
 
@@ -39,15 +35,7 @@ def load_instance(path: str | Path) -> Instance:
         If there is no such file or it states no valid instance: lists every problem.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise InstanceError([("", f"expected a gzip file: {error}")], str(path)) from None
-    except OSError as error:
-        raise InstanceError([("", error.strerror or str(error))], str(path)) from None
-    return loads_instance(data, str(path))
+    return loads_instance(texts.read_bytes(path), str(path))
 
 
 def loads_instance(text: bytes | str, source: str = "") -> Instance:
@@ -66,7 +54,7 @@ def loads_instance(text: bytes | str, source: str = "") -> Instance:
         Lists every problem with its path and what was expected; for text that is no JSON, where.
     """
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = texts.without_mark(data)
     try:
         with validation.collector_paused():
             return _read(data)
@@ -78,10 +66,10 @@ def _read(data: bytes) -> Instance:
     try:
         document = _decoder().decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        faults = [*validation.all_faults(_parse(data))]
+        faults = [*validation.all_faults(texts.parse(data))]
         raise InstanceError(faults or [("", str(error))]) from None
-    if len(data) <= REPEATS_SOUGHT and _repeats(data):
-        faults = [*validation.all_faults(_parse(data))]
+    if len(data) <= REPEATS_SOUGHT and texts.may_repeat(data):
+        faults = [*validation.all_faults(texts.parse(data))]
         if faults:
             raise InstanceError(faults)
     return validation.from_document(document)
@@ -92,52 +80,9 @@ def _decoder() -> msgspec.json.Decoder[Document]:
     return msgspec.json.Decoder(document_type())
 
 
-def _repeats(data: bytes) -> bool:
-    """Whether a key may be repeated in an object: then fewer entries are read than written."""
-    return b"\\u" in data or data.count(b":") != msgspec.json.encode(
-        msgspec.json.decode(data)
-    ).count(b":")
-
-
-def _parse(data: bytes) -> Any:
-    """Parse JSON slowly, noting repeated keys.
-
-    Raises
-    ------
-    InstanceError
-        With line and column, for text that is no JSON.
-    """
-    try:
-        text = data.decode()
-        return json.loads(text, object_pairs_hook=_object)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        message = f"expected UTF-8 text: byte {data[error.start]:#04x} in line {line} is none"
-    except json.JSONDecodeError as error:
-        message = f"expected JSON: {error.msg} in line {error.lineno}, column {error.colno}"
-    except RecursionError:
-        message = "expected JSON: this is nested too deeply"
-    except ValueError as error:
-        message = f"expected JSON: {error}"
-    raise InstanceError([("", message)])
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique = dict(pairs)
-    if len(unique) == len(pairs):
-        return unique
-    times = Counter(key for key, _ in pairs)
-    repeating = Repeating(unique)
-    repeating.repeated = tuple(key for key, number in times.items() if number > 1)
-    return repeating
-
-
 def dump_instance(instance: Instance, path: str | Path) -> None:
     """Write an instance file; compressed where the name ends in ``.gz``."""
-    path = Path(path)
-    data = dumps_instance(instance)
-    # Without a time stamp, equal instances make equal files.
-    path.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
+    texts.write_bytes(Path(path), dumps_instance(instance))
 
 
 def dumps_instance(instance: Instance) -> bytes:

@@ -31,6 +31,11 @@ def read_bytes(path: Path) -> bytes:
         raise InstanceError([("", f"expected a gzip file: {error}")], str(path)) from None
     except OSError as error:
         raise InstanceError([("", error.strerror or str(error))], str(path)) from None
+    return without_mark(data)
+
+
+def without_mark(data: bytes) -> bytes:
+    """Drop the byte order mark with which some editors begin a text in UTF-8."""
     return data.removeprefix(b"\xef\xbb\xbf")
 
 

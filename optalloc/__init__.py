@@ -17,6 +17,7 @@ __all__ = [
     "Configuration",
     "Document",
     "Energy",
+    "EngineFailure",
     "Group",
     "Instance",
     "InstanceError",
@@ -40,7 +41,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from optalloc import policies, verify
-    from optalloc.instance.errors import InstanceError, OptallocError
+    from optalloc.instance.errors import EngineFailure, InstanceError, OptallocError
     from optalloc.instance.files import dump_instance, load_instance
     from optalloc.instance.model import (
         Configuration,
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from optalloc.solving import solve
 else:
     _HOMES = {
-        "instance.errors": ("InstanceError", "OptallocError"),
+        "instance.errors": ("EngineFailure", "InstanceError", "OptallocError"),
         "instance.files": ("dump_instance", "load_instance"),
         "instance.model": (
             "Configuration",

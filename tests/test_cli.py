@@ -15,7 +15,7 @@ from click.testing import CliRunner
 import optalloc
 from optalloc.cli import cli
 from optalloc.cli.failures import TRACEBACK, guarded
-from optalloc.instance.errors import InstanceError, OptallocError
+from optalloc.instance.errors import EngineFailure, InstanceError, OptallocError
 
 PYTHON = (sys.executable, "-m", "optalloc")
 HEAVY = ("highspy", "msgspec", "numpy", "ortools", "pulp", "rich")
@@ -123,6 +123,7 @@ def test_a_bad_instance_with_json_lists_its_problems_by_path(tmp_path: Path) -> 
 FAILURES = [
     (InstanceError([("a", "b")]), 2, "input"),
     (OptallocError("no"), 2, "input"),
+    (EngineFailure("milp failed: signal 6"), 4, "internal"),
     (PermissionError(13, "Permission denied", "out.json"), 2, "input"),
     (click.UsageError("no"), 2, "usage"),
     (click.Abort(), 130, "interrupted"),
@@ -149,6 +150,14 @@ def test_each_failure_has_its_exit_code(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err
+
+
+def test_a_failed_engine_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    def run() -> None:
+        raise EngineFailure("milp failed: signal 6")
+
+    guarded(run, as_json=False)
+    assert capsys.readouterr().err == "optalloc: internal error: milp failed: signal 6\n"
 
 
 def test_an_internal_error_shows_its_traceback_on_request(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from optalloc.batch.processes import MIB, own_peak_mib
-from optalloc.instance.errors import OptallocError
+from optalloc.instance.errors import EngineFailure, OptallocError
 
 if TYPE_CHECKING:
     from optalloc.result import Result
@@ -110,6 +110,8 @@ def run(order: Order) -> Outcome:
     """Solve a job; an exception becomes part of the outcome."""
     try:
         return Outcome(result=_solve(order), peak_mib=own_peak_mib())
+    except EngineFailure as error:
+        return Outcome(error=Failure(kind="exception", message=str(error)))
     except OptallocError as error:
         return Outcome(error=Failure(kind="input", message=str(error)))
     except Exception as error:  # noqa: BLE001  (it costs its own row, not the batch)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
-from optalloc.instance.errors import InstanceError, OptallocError
+from optalloc.instance.errors import EngineFailure, InstanceError, OptallocError
 
 ANSWER = 0
 INFEASIBLE = 1
@@ -63,6 +63,8 @@ def guarded(run: Callable[[], Any], as_json: bool) -> int:
 
 def _failed(error: Exception, as_json: bool) -> int:
     """Report what the user can mend as bad input, everything else as an internal error."""
+    if isinstance(error, EngineFailure):
+        return _report(INTERNAL, "internal", f"internal error: {error}", as_json)
     if isinstance(error, OptallocError):
         problems = error.problems if isinstance(error, InstanceError) else ()
         return _report(BAD_INPUT, "input", str(error), as_json, problems)

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend."""
+"""Errors that optalloc raises: what is the user's to mend, and what is an engine's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Sequence
 
 
 class OptallocError(Exception):
-    """Base of the errors that optalloc raises for bad input or impossible requests."""
+    """Base of the errors that optalloc raises: bad input, impossible requests, failed engines."""
+
+
+class EngineFailure(OptallocError):
+    """Engines failed and nothing was found: no fault of the input, which another may solve."""
 
 
 class InstanceError(OptallocError):

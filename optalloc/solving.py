@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+from optalloc import arguments
+from optalloc.engines import AUTO, GREEDY
 from optalloc.engines import engine as find_engine
 from optalloc.engines.auto import Request, Run, first_placements
 from optalloc.engines.ledger import Ledger, Listener, Progress
@@ -16,11 +18,12 @@ from optalloc.explaining import (
     relax,
 )
 from optalloc.formulation.problem import Problem
-from optalloc.instance.errors import OptallocError
+from optalloc.instance.errors import EngineFailure, OptallocError
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.objective import read_objective
 from optalloc.result import Reason, Result, Status
+from optalloc.verify.placement import malformed
 
 __all__ = ["Progress", "solve"]
 
@@ -57,11 +60,11 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     time_limit
         Seconds, from call to return; None runs until proof.
     threads
-        Cores to use; by default all.
+        Cores to use, at most 1024; by default all.
     seed
-        For everything random.
+        For everything random; below 2**31.
     warm_start
-        A placement from which to start, if it passes the checker.
+        A placement of this instance from which to start, if it passes the checker.
     partial
         Leave out what does not fit: every task becomes optional, the largest weight is placed
         first, and `Result.reasons` says why each task is left out.
@@ -83,18 +86,28 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     ------
     InstanceError
         For an objective that the instance does not have.
+    EngineFailure
+        When engines failed and nothing was found.
     OptallocError
-        For an engine that is not there, a limit that is no positive number, or when engines
-        failed and nothing was found.
+        For an engine that is not there, an argument of another type or out of its range, or a warm
+        start of another instance.
     """
+    arguments.check(locals())
     started = time.monotonic()
-    _check(engine, time_limit, threads)
-    clock = Clock(float("inf") if time_limit is None else time_limit, started)
+    if engine not in (AUTO, GREEDY):
+        find_engine(engine)
+    clock = Clock(float("inf") if time_limit is None else float(time_limit), started)
     if partial:
         instance, objective = relax(instance, objective)
+    _check_start(instance, warm_start)
     ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
     request = Request(
-        engine, threads or os.cpu_count() or 1, seed, deterministic, log, memory_limit
+        engine,
+        int(threads or os.cpu_count() or 1),
+        int(seed),
+        deterministic,
+        log,
+        None if memory_limit is None else int(memory_limit),
     )
     run = Run(ledger, clock, request)
     reasons: tuple[Reason, ...] = ()
@@ -127,19 +140,21 @@ def _formulate_and_run(run: Run, partial: bool) -> tuple[Reason, ...]:
     return ()
 
 
-def _check(engine: str, time_limit: float | None, threads: int | None) -> None:
-    if engine not in ("auto", "greedy"):
-        find_engine(engine)
-    if time_limit is not None and not time_limit > 0:
-        raise OptallocError(f"time limit: expected a positive number of seconds, got {time_limit}")
-    if threads is not None and threads < 1:
-        raise OptallocError(f"threads: expected at least 1, got {threads}")
+def _check_start(instance: Instance, warm_start: Placement | None) -> None:
+    """Refuse a start that is no placement of the instance; one that breaks rules is dropped."""
+    if warm_start is not None:
+        fault = next(malformed(instance, warm_start), None)
+        if fault is not None:
+            expected = "expected a placement of this instance"
+            raise OptallocError(f"warm_start: {expected}; {fault.message}")
 
 
 def _result(instance: Instance, run: Run, reasons: tuple[Reason, ...], started: float) -> Result:
     ledger = run.ledger
     if ledger.placement is None and not run.infeasible and (run.failures or ledger.rejections):
-        raise OptallocError("; ".join([*run.failures, *ledger.rejections[:3]]))
+        # A model that does not fit is the user's to mend.
+        kind = OptallocError if run.stopped_by == "memory" else EngineFailure
+        raise kind("; ".join([*run.failures, *ledger.rejections[:3]]))
     policies, columns = ledger.objective.policies, instance.columns
     terms = {
         label: float(value * policy.quantum(columns))

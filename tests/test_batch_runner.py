@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -239,3 +240,17 @@ def test_a_solution_that_cannot_be_written_does_not_cost_the_row_its_answer(tmp_
     assert outcome.result is not None
     assert outcome.result["status"] == "optimal"
     assert [text for text in outcome.result["failures"] if "no solution file" in text]
+
+
+def test_a_failed_engine_makes_a_row_of_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "i.json").write_text('{"nodes": [{"name": "a"}], "tasks": [{"name": "t"}]}')
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    order = Order(instance=str(tmp_path / "i.json"), engine="milp", seed=0, threads=1)
+    outcome = solve_order(order)
+    assert outcome.error is not None
+    assert (outcome.error.kind, outcome.error.message) == (
+        "exception",
+        "milp failed: exit code 1",
+    )

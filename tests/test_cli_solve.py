@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -380,3 +381,15 @@ def test_a_failure_has_the_keys_of_a_result(file: Path) -> None:
     told = json.loads(invoke(file, "--engine", "none", "--json").stdout)
     assert told.keys() >= KEYS
     assert (told["status"], told["verified"], told["objective"]) == ("error", False, None)
+
+
+def test_a_crashed_engine_is_an_internal_error(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    shown = invoke(file, "--engine", "milp")
+    assert shown.exit_code == 4
+    assert shown.stderr == "optalloc: internal error: milp failed: exit code 1\n"
+    told = json.loads(invoke(file, "--engine", "milp", "--json").stdout)
+    assert told["error"] == {
+        "kind": "internal",
+        "message": "internal error: milp failed: exit code 1",
+    }

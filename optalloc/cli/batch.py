@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from optalloc.arguments import LARGEST_SEED
 from optalloc.cli import failures, options
 from optalloc.cli.progress import StatusLine, bar
 from optalloc.cli.words import counted
@@ -17,8 +18,8 @@ from optalloc.cli.words import counted
 
 def _read_seeds(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[int, ...]:
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdecimal() and int(part) <= options.LARGEST_SEED for part in parts):
-        message = f"expected whole numbers from 0 to {options.LARGEST_SEED} such as 1,2,3"
+    if not all(part.isdecimal() and int(part) <= LARGEST_SEED for part in parts):
+        message = f"expected whole numbers from 0 to {LARGEST_SEED} such as 1,2,3"
         raise click.BadParameter(f"{message}, got {value!r}")
     return tuple(map(int, parts))
 

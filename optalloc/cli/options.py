@@ -10,12 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-F = TypeVar("F", bound=Callable[..., Any])
+from optalloc.arguments import LARGEST_SEED, MOST_THREADS
 
-LARGEST_SEED = 2**31 - 1
-"""Solvers hold seeds in 32 bits."""
-MOST_THREADS = 1024
-"""More threads than any machine has cores only fail to start."""
+F = TypeVar("F", bound=Callable[..., Any])
 
 SEED = click.IntRange(0, LARGEST_SEED)
 THREADS = click.IntRange(1, MOST_THREADS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +23,21 @@ def unsound(instance: Instance, placement: Placement) -> Iterator[Breach]:
     placed (amount: how many); more tasks placed than stated; rows whose replicas are not
     ``row_replicas * chosen`` (amount: the difference).
     """
+    yield from malformed(instance, placement)
+    sound = scorable(instance, placement)
+    yield from _numbers_of_tasks(instance, sound)
+    yield from _numbers_of_replicas(instance, sound)
+
+
+def malformed(instance: Instance, placement: Placement) -> Iterator[Breach]:
+    """Why something cannot be a placement of an instance at all.
+
+    Arrays that do not fit together or not the instance; rows, nodes and counts out of range.
+    """
     misfits = list(_misfits(instance.columns, placement))
     yield from misfits
     if not misfits:
         yield from _out_of_range(instance.columns, placement)
-    sound = scorable(instance, placement)
-    yield from _numbers_of_tasks(instance, sound)
-    yield from _numbers_of_replicas(instance, sound)
 
 
 def scorable(instance: Instance, placement: Placement) -> Placement:
@@ -50,6 +59,12 @@ def scorable(instance: Instance, placement: Placement) -> Placement:
 
 def _misfits(columns: Columns, placement: Placement) -> Iterator[Breach]:
     """Arrays of the wrong kind or length."""
+    for field in fields(placement):
+        stated = getattr(placement, field.name)
+        if not isinstance(stated, np.ndarray):
+            message = f"array {field.name}: expected an array, got {type(stated).__name__}"
+            yield Breach(None, None, 1.0, message)
+            return
     pairs = placement.row.shape
     for name, expected in (
         ("chosen", (columns.rows,)),

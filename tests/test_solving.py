@@ -189,7 +189,7 @@ def test_a_model_with_too_large_numbers_is_no_failure_of_an_engine(
     def too_large(*_: object) -> None:
         raise ModelTooLarge("state coarser quanta")
 
-    monkeypatch.setattr("optalloc.engines.auto.load", too_large)
+    monkeypatch.setattr("optalloc.formulation.sparse._check_size", too_large)
     with pytest.raises(OptallocError, match="coarser quanta") as caught:
         solve(knapsacks(), engine="milp")
     assert not isinstance(caught.value, EngineFailure)

@@ -188,5 +188,14 @@ def test_engines_are_listed_with_their_availability() -> None:
     assert {entry["name"] for entry in listed if entry["available"]} >= {"auto", "cpsat", "milp"}
 
 
+def test_every_engine_says_what_it_is_and_what_it_does() -> None:
+    """In one phrase each, with a comma between."""
+    for entry in json.loads(invoke("engines", "--json").stdout)["engines"]:
+        if entry["name"] not in ("auto", "greedy"):
+            what, _, does = entry["summary"].partition(", ")
+            assert what, entry
+            assert does, entry
+
+
 def test_the_schema_is_one_json_object() -> None:
     assert "$defs" in json.loads(invoke("schema").stdout)

@@ -38,7 +38,7 @@ class Lns:
     """Large-neighbourhood search with small models as the repair."""
 
     name = "lns"
-    summary = "large-neighbourhood search no bounds"
+    summary = "large-neighbourhood search, improves a first answer"
     form: Form = "milp"
     needs_start = True
 

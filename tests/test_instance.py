@@ -62,10 +62,10 @@ def test_lists_become_tuples_and_numpy_numbers_plain_ones() -> None:
     capacity: Any = OrderedDict(cpu=np.int64(4), gpu=np.float64(2.5))
     task: Any = {"demand": {"cpu": np.array([1.5])}, "groups": ["g"], "weight": np.float32(0.5)}
     instance = Instance(
-        nodes=[Node(name="n", capacity=capacity)],  # type: ignore[arg-type]
-        tasks=[Task(name="t", **task)],  # type: ignore[arg-type]
-        groups=[Group(name="g")],  # type: ignore[arg-type]
-        policies=[policies.Spread(groups=["g"], scope="node", domains=1)],  # type: ignore[arg-type]
+        nodes=[Node(name="n", capacity=capacity)],
+        tasks=[Task(name="t", **task)],
+        groups=[Group(name="g")],
+        policies=[policies.Spread(groups=["g"], scope="node", domains=1)],
     )
     assert instance == Instance(
         nodes=(Node(name="n", capacity={"cpu": 4, "gpu": 2.5}),),
@@ -502,3 +502,10 @@ def test_all_classes_together_make_a_valid_instance() -> None:
         objective="admitted > cost",
     )
     assert instance.columns.resources == ("cpu", "device")
+
+
+def test_an_instance_is_frozen() -> None:
+    """What it is computed from, its columns too, cannot change."""
+    instance = Instance(nodes=[Node(name="n")])
+    with pytest.raises(AttributeError, match="immutable"):
+        instance.nodes = ()  # type: ignore[misc]

@@ -6,11 +6,13 @@ its JSON Schema follow from this module.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from optalloc.instance.field import Field, Named, Several, kept
 from optalloc.instance.policy import Number, Policy
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Lookup(Stated, frozen=True):
 
 Quantity = Number | str | tuple[Number, ...] | Lookup
 """A number; the name of a shared table; one number per node entry; or an inline table."""
+Stateable = Number | str | Sequence[Number] | Lookup
+"""A `Quantity` as it may be stated."""
 
 
 class Node(Stated, frozen=True):
@@ -98,8 +102,8 @@ class Node(Stated, frozen=True):
     """
 
     name: str
-    capacity: dict[str, Number] = {}
-    safety: dict[str, Number] = {}
+    capacity: Named[Number] = kept({})
+    safety: Named[Number] = kept({})
     device: str = ""
     devices: int = 0
     flops: Number | None = None
@@ -108,8 +112,8 @@ class Node(Stated, frozen=True):
     idle_w: Number = 0
     full_w: Number = 0
     price_h: Number = 0
-    labels: dict[str, str] = {}
-    domains: dict[str, str] = {}
+    labels: Named[str] = kept({})
+    domains: Named[str] = kept({})
     count: int = 1
 
 
@@ -138,7 +142,7 @@ class Configuration(Stated, frozen=True):
     replicas: int = 1
     throughput: Number = 0
     watts: Number = 0
-    demand: dict[str, Number] = {}
+    demand: Named[Number] = kept({})
 
 
 class Task(Stated, frozen=True):
@@ -179,19 +183,19 @@ class Task(Stated, frozen=True):
     """
 
     name: str
-    demand: dict[str, Quantity] = {}
-    cost: Quantity = 0
+    demand: Field[Mapping[str, Stateable], dict[str, Quantity]] = kept({})
+    cost: Field[Stateable, Quantity] = kept(0)
     replicas: int = 1
-    configurations: tuple[Configuration, ...] | str = ()
+    configurations: Field[Sequence[Configuration] | str, tuple[Configuration, ...] | str] = kept(())
     required: bool = True
     weight: Number = 1
     reference: Number | None = None
     work: Number | None = None
-    allow: dict[str, tuple[str, ...]] = {}
-    forbid: dict[str, tuple[str, ...]] = {}
-    current: str | tuple[str, ...] | None = None
+    allow: Field[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = kept({})
+    forbid: Field[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = kept({})
+    current: Field[str | Sequence[str] | None, str | tuple[str, ...] | None] = kept(None)
     move_cost: Number = 1
-    groups: tuple[str, ...] = ()
+    groups: Several[str] = kept(())
     count: int = 1
 
 
@@ -266,18 +270,21 @@ class Document(Stated, frozen=True):
     optalloc: int = 1
     name: str = ""
     description: str = ""
-    resources: dict[str, Resource] = {}
-    nodes: tuple[Node, ...] = ()
-    tasks: tuple[Task, ...] = ()
-    groups: tuple[Group, ...] = ()
-    tables: dict[str, Lookup] = {}
-    configurations: dict[str, tuple[Configuration, ...]] = {}
+    resources: Named[Resource] = kept({})
+    nodes: Several[Node] = kept(())
+    tasks: Several[Task] = kept(())
+    groups: Several[Group] = kept(())
+    tables: Named[Lookup] = kept({})
+    configurations: Field[
+        Mapping[str, Sequence[Configuration]], dict[str, tuple[Configuration, ...]]
+    ] = kept({})
     energy: Energy = Energy()
-    policies: tuple[Policy, ...] = ()
+    policies: Several[Policy] = kept(())
     objective: str = ""
 
 
-class Instance(Document, frozen=True, dict=True):
+# It is as frozen as `Document`, but to say so again makes mypy forget the types that are kept.
+class Instance(Document, dict=True):  # type: ignore[misc]
     """A complete, validated statement of what may run where and what is wanted.
 
     Raises

@@ -121,7 +121,8 @@ def _others(document: Document, walk: Walk) -> Iterator[Fault]:
             yield path, message
 
 
-class _Unchecked(Instance, frozen=True, dict=True):
+# As frozen as `Instance`, which says why it does not say so.
+class _Unchecked(Instance, dict=True):  # type: ignore[misc]
     """An instance with problems, for the checks alone."""
 
     def __post_init__(self) -> None:

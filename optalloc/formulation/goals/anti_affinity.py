@@ -10,6 +10,7 @@ import numpy as np
 from optalloc.formulation.building import formulates
 from optalloc.formulation.loads import count
 from optalloc.formulation.terms import Limit, Metric, each
+from optalloc.instance.field import Several, kept
 from optalloc.instance.policy import Fault, Policy
 from optalloc.instance.references import selected_groups, unknown_groups, unknown_scope
 
@@ -37,7 +38,7 @@ class AntiAffinity(Policy, frozen=True, kw_only=True):
         Largest number of replicas of a group in one domain.
     """
 
-    groups: tuple[str, ...] = ()
+    groups: Several[str] = kept(())
     kind: str = ""
     scope: str = "node"
     limit: int = 1

@@ -10,6 +10,7 @@ import numpy as np
 from optalloc.formulation.building import formulates
 from optalloc.formulation.loads import load
 from optalloc.formulation.terms import Limit, Metric, each
+from optalloc.instance.field import Several, kept
 from optalloc.instance.policy import Fault, Policy
 from optalloc.instance.references import unknown_resource
 
@@ -31,7 +32,7 @@ class Capacity(Policy, frozen=True, kw_only=True):
         The resources it speaks of; all by default.
     """
 
-    resources: tuple[str, ...] = ()
+    resources: Several[str] = kept(())
 
     is_rule: ClassVar[bool] = True
     merges_nodes: ClassVar[bool] = True
@@ -63,7 +64,7 @@ class TransientCapacity(Policy, frozen=True, kw_only=True):
         The resources it speaks of; those with ``transient`` by default.
     """
 
-    resources: tuple[str, ...] = ()
+    resources: Several[str] = kept(())
 
     is_rule: ClassVar[bool] = True
     summary: ClassVar[str] = "load above capacity while tasks move"

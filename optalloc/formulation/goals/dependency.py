@@ -11,6 +11,7 @@ from optalloc.formulation.building import formulates
 from optalloc.formulation.loads import count
 from optalloc.formulation.shapes import Missing
 from optalloc.formulation.terms import Limit, Metric, each
+from optalloc.instance.field import Several
 from optalloc.instance.policy import Fault, Policy
 from optalloc.instance.references import unknown_scope
 
@@ -35,7 +36,7 @@ class Dependency(Policy, frozen=True, kw_only=True):
     """
 
     scope: str
-    pairs: tuple[tuple[str, str], ...]
+    pairs: Several[tuple[str, str]]
 
     is_rule: ClassVar[bool] = True
     summary: ClassVar[str] = "domains where a dependency is missing"

@@ -13,6 +13,7 @@ from optalloc.formulation.building import formulates
 from optalloc.formulation.terms import Family, Metric, Placed, each, single
 from optalloc.instance import quanta
 from optalloc.instance.factored import Factored, Part
+from optalloc.instance.field import Several, kept
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.references import attributes, choices, selected_groups, unknown_groups
 
@@ -53,7 +54,7 @@ class GroupMoveCost(Policy, frozen=True, kw_only=True):
         As in `AntiAffinity`.
     """
 
-    groups: tuple[str, ...] = ()
+    groups: Several[str] = kept(())
     kind: str = ""
 
     summary: ClassVar[str] = "replicas moved in the worst group"

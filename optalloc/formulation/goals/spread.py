@@ -11,6 +11,7 @@ from optalloc.formulation.building import formulates
 from optalloc.formulation.shapes import Steps
 from optalloc.formulation.terms import Family, Limit, Metric, Placed, Term
 from optalloc.instance.factored import constant
+from optalloc.instance.field import Several, kept
 from optalloc.instance.policy import Fault, Policy
 from optalloc.instance.references import selected_groups, unknown_groups, unknown_scope
 
@@ -38,7 +39,7 @@ class Spread(Policy, frozen=True, kw_only=True):
         Smallest number of domains: one for all groups, or by group name (others: 0).
     """
 
-    groups: tuple[str, ...] = ()
+    groups: Several[str] = kept(())
     kind: str = ""
     scope: str
     domains: int | dict[str, int]

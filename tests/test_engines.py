@@ -9,13 +9,12 @@ from test_solving import knapsacks
 from optalloc.engines import engine, engine_names, engines
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger
-from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, Job, Message, run
-from optalloc.engines.race import Loaded, Race
+from optalloc.engines.loading import LoadedModel, load
+from optalloc.engines.protocol import Bound, Clock, Finished, Form, Incumbent, Job, Message, run
+from optalloc.engines.race import Race
 from optalloc.engines.reducing import Reducer
 from optalloc.engines.worker import Worker, share
-from optalloc.formulation.encoding import encode
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.sparse import finish
 from optalloc.formulation.translating import from_placement, to_placement
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
@@ -23,9 +22,10 @@ from optalloc.objective import read_objective
 from optalloc.solving import solve
 
 
-def loaded(instance: Instance, form: str = "milp") -> Loaded:
-    encoding = encode(Problem(instance, read_objective(instance)), form)  # type: ignore[arg-type]
-    return Loaded(encoding, finish(encoding))
+def loaded(instance: Instance, form: Form = "milp") -> LoadedModel:
+    made = load(Problem(instance, read_objective(instance)), form)
+    assert isinstance(made, LoadedModel)
+    return made
 
 
 def first_answer(instance: Instance) -> Placement:
@@ -116,10 +116,13 @@ def test_the_search_improves_a_first_answer_and_tells_only_what_it_found() -> No
     start = from_placement(model.encoding, first_answer(instance))
     assert start is not None
     found: list[int] = []
+    bounds: list[int] = []
 
     def emit(message: Message) -> None:
-        assert isinstance(message, Incumbent)
-        found.append(model.model.level_value_at(0, message.values))
+        if isinstance(message, Incumbent):
+            found.append(model.model.level_value_at(0, message.values))
+        elif isinstance(message, Bound):
+            bounds.append(message.value)
 
     job = Job(time_limit=2.0, hint=start[: model.model.decisions])
     ended = run(engine("lns").open(model.model, job), model.model, job, emit)
@@ -128,6 +131,8 @@ def test_the_search_improves_a_first_answer_and_tells_only_what_it_found() -> No
     best = solve(instance, deterministic=True)
     assert best.bound is not None
     assert best.bound <= min(found) <= model.model.level_value_at(0, start)
+    assert best.objective is not None
+    assert max(bounds) <= best.objective
 
 
 def test_a_cut_out_model_keeps_what_is_fixed() -> None:
@@ -144,7 +149,7 @@ def test_a_cut_out_model_keeps_what_is_fixed() -> None:
 
 
 @pytest.mark.parametrize("form", ["milp", "cpsat"])
-def test_placements_and_columns_translate_both_ways(form: str) -> None:
+def test_placements_and_columns_translate_both_ways(form: Form) -> None:
     instance = knapsacks(9, 3, seed=4)
     encoding = loaded(instance, form).encoding
     placement = first_answer(instance)

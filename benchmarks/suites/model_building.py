@@ -30,6 +30,7 @@ def build(engine: str, tasks: int, nodes: int) -> Row:
     from optalloc.engines import engine as find_engine
     from optalloc.engines.protocol import Job
     from optalloc.formulation.encoding import encode
+    from optalloc.formulation.model import Form
     from optalloc.formulation.problem import Problem
     from optalloc.formulation.sparse import finish
     from optalloc.objective import read_objective
@@ -44,8 +45,8 @@ def build(engine: str, tasks: int, nodes: int) -> Row:
     columns = instance.columns
     _ = columns.demand, columns.cost, columns.capacity
     stages.done("columns")
-    encoding = encode(Problem(instance, read_objective(instance)), chosen.form)
-    model = finish(encoding)
+    form: Form = "cpsat" if chosen.form == "cpsat" else "milp"
+    model = finish(encode(Problem(instance, read_objective(instance)), form))
     stages.done("formulate")
     session = chosen.open(model, Job())
     stages.done("load")

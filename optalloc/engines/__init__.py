@@ -15,6 +15,7 @@ from optalloc.instance.errors import OptallocError
 
 AUTO = "auto"
 GREEDY = "greedy"
+LOCAL = "local"
 
 
 @cache

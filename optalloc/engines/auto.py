@@ -7,16 +7,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optalloc.engines import AUTO, GREEDY, engine
+from optalloc.engines import AUTO, GREEDY, LOCAL, engine
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger
-from optalloc.engines.protocol import Bound, Clock, Incumbent, IntArray, Job, Message, run
-from optalloc.engines.race import Loaded, Race, Runner
-from optalloc.formulation.encoding import encode
-from optalloc.formulation.model import Form, ModelTooLarge, OutOfTime
+from optalloc.engines.loading import Loaded, load
+from optalloc.engines.protocol import (
+    Bound,
+    Clock,
+    Form,
+    Incumbent,
+    IntArray,
+    Job,
+    Message,
+    Unsupported,
+    run,
+)
+from optalloc.engines.race import POLL_SECONDS, Race, Runner
+from optalloc.formulation.model import ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.sparse import finish
-from optalloc.formulation.translating import to_placement
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.result import StoppedBy
@@ -27,8 +35,15 @@ IN_PROCESS_SECONDS = 0.5
 """About what starting workers takes."""
 LARGE_ENTRIES = 100_000
 """From this size on a proof is unlikely: the search for better solutions starts at once."""
-PROOF_SHARE = 0.15
-"""Part of the time in which two exact engines race before one yields to the search."""
+PROOF_SHARE, LONGEST_PROOF = 0.15, 30.0
+"""Part of the time, and seconds, in which two exact engines race before one yields to a search."""
+STALL_SHARE, SHORTEST_STALL = 0.1, 3.0
+"""Part of the limit, and seconds, without any gain after which an exact engine yields."""
+SEARCH_SHARE, TIGHT = 0.5, 0.01
+"""Part of the time left down to which a first level this close to its bound brings back the exact
+engine: what refines it is then its cuts rather than random moves."""
+SHORTEST_MARGIN = 0.05
+"""Seconds before the end by which engines say their last word, beside the time to check it."""
 GREEDY_SHARE = 0.25
 LONGEST_GREEDY = 60.0
 SECONDS_PER_ENTRY = 4e-7
@@ -67,35 +82,46 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
-        if not self._affordable(problem.most_pairs * len(problem.active)):
-            if self.ledger.placement is None:
-                self._greedy(1.0)
-            return
         if name in (AUTO, GREEDY) or engine(name).needs_start:
             self._greedy(1.0 if name == GREEDY else GREEDY_SHARE)
         if name == GREEDY:
             self.stopped_by = "iterations"
             return
-        if self.ledger.proven:
-            self.stopped_by = "proof"
-            return
-        if not self._affordable(estimate_entries(problem)):
-            return
-        try:
-            if self.request.deterministic:
-                chosen = "milp" if name == AUTO else name
-                self._alone(chosen, self.clock.left, self.request.threads)
-            elif name == AUTO:
-                self._ladder()
-            else:
-                self._race_one(name)
-        except OutOfTime:
-            self.stopped_by = "time"
-        except ModelTooLarge as error:
-            self.failures.append(str(error))
-            self.stopped_by = "memory"
+        if not self.ledger.proven:
+            try:
+                self._run(name)
+            except OutOfTime:
+                self.stopped_by = "time"
+            except ModelTooLarge as error:
+                self.failures.append(str(error))
+                self.stopped_by = "memory"
         if self.infeasible or self.ledger.proven:
             self.stopped_by = "proof"
+
+    def _run(self, name: str) -> None:
+        """Run an engine, or the ladder as far as models are affordable."""
+        modelled = name == AUTO or engine(name).form != "tables"
+        entries = self._affordable_entries() if modelled else None
+        if entries is None and modelled and name != AUTO:
+            return
+        if self.request.deterministic:
+            if name == AUTO:
+                name = LOCAL if entries is None else "milp"
+            self._alone(name, self.clock.left, self.request.threads)
+        elif name != AUTO:
+            self._race_one(name)
+        elif entries is not None:
+            self._ladder(entries)
+        else:
+            self._search()
+
+    def _affordable_entries(self) -> int | None:
+        """Entries of a model, about; None if it would take too much time or memory."""
+        least = self.problem.most_pairs * len(self.problem.active)
+        if not self._affordable(least):
+            return None
+        entries = estimate_entries(self.problem)
+        return entries if self._affordable(entries) else None
 
     # -- rungs ---------------------------------------------------------------------------------
 
@@ -105,9 +131,8 @@ class Run:
         if greedy.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
             self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
 
-    def _ladder(self) -> None:
-        """Try small models here, race two exact engines, then let one yield to the search."""
-        entries = self._load("milp").model.value.size
+    def _ladder(self, entries: int) -> None:
+        """Try small models here; race two exact engines, or two kinds of search on large ones."""
         if entries <= SMALL_ENTRIES:
             # More threads would spin for work that a small model does not have.
             self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
@@ -115,36 +140,92 @@ class Run:
                 return
         race = Race(self.ledger, self.clock, self.request.memory)
         with race.running():
-            self._start(race, "milp")
-            if self.request.threads > 1:
-                self._second_thread(race, large=entries > LARGE_ENTRIES)
+            if self.clock.limit == float("inf"):
+                self._exact(race)
+            elif entries > LARGE_ENTRIES and self._supported(LOCAL):
+                self._two_searches(race)
+            else:
+                self._exact_then_search(race)
             race.wait(self.clock.left)
         self._conclude(race)
 
-    def _second_thread(self, race: Race, large: bool) -> None:
-        """CP-SAT first, for a proof; then the search, once there is something to improve."""
-        if not (large and self.ledger.placement is not None):
-            rival = self._start(race, "cpsat")
-            if self.clock.limit == float("inf"):
-                return
-            race.wait(0 if large else min(self.clock.left * PROOF_SHARE, 30.0))
-            while self.ledger.placement is None and not race.over:
-                race.wait(min(0.5, self.clock.left))
+    def _exact(self, race: Race) -> list[Runner]:
+        """Start the exact engines."""
+        names = ["milp", "cpsat"][: self.request.threads]
+        return [self._start(race, name) for name in names]
+
+    def _two_searches(self, race: Race) -> None:
+        """Local search and neighbourhoods; a tight bound makes room for an exact engine."""
+        local = self._start(race, LOCAL)
+        if self.request.threads == 1:
+            return
+        if self.ledger.placement is None:
+            exact = self._start(race, "milp")
+            race.wait_for_placement()
             if race.over:
                 return
-            race.stop(rival)
+            race.stop(exact)
         self._start(race, "lns")
+        while self.clock.left > SEARCH_SHARE * self.clock.limit and not race.over:
+            race.wait(POLL_SECONDS)
+            gap = self.ledger.levels()[0].gap if self.ledger.levels() else None
+            if gap is not None and gap < TIGHT:
+                race.stop(local)
+                self._start(race, "milp")
+                return
+
+    def _exact_then_search(self, race: Race) -> None:
+        """Two exact engines; then one yields to neighbourhoods, the other when it gains nothing."""
+        exact = self._exact(race)
+        if len(exact) == 1:
+            return
+        race.wait(min(self.clock.left * PROOF_SHARE, LONGEST_PROOF))
+        race.wait_for_placement()
+        if race.over:
+            return
+        race.stop(exact[1])
+        self._start(race, "lns")
+        if race.stalls(exact[0], self._stall) and self._supported(LOCAL):
+            race.stop(exact[0])
+            self._start(race, LOCAL)
+
+    @property
+    def _stall(self) -> float:
+        """Seconds without a gain after which an exact engine yields."""
+        return max(STALL_SHARE * self.clock.limit, SHORTEST_STALL)
+
+    def _search(self) -> None:
+        """Local search alone, with a seed for each thread; without it greedy has the last word."""
+        if not self._supported(LOCAL):
+            return
+        race = Race(self.ledger, self.clock, self.request.memory)
+        with race.running():
+            for thread in range(self.request.threads):
+                self._start(race, LOCAL, seed=self.request.seed + thread)
+            race.wait(self.clock.left)
+        self._conclude(race)
+
+    def _supported(self, name: str) -> bool:
+        """Whether an engine is installed and has words for the problem."""
+        if not engine(name).available():
+            return False
+        try:
+            self._load(engine(name).form)
+        except Unsupported:
+            return False
+        return True
 
     def _alone(self, name: str, seconds: float, threads: int) -> None:
         """Run an engine in this process, from the best placement so far."""
         chosen = engine(name)
         loaded = self._load(chosen.form)
-        job = self._job(seconds, threads, Race(self.ledger, self.clock).hint(loaded))
+        hint = Race(self.ledger, self.clock).hint(loaded)
+        job = self._job(seconds, threads, self.request.seed, hint)
         session = chosen.open(loaded.model, job)
 
         def emit(message: Message) -> None:
             if isinstance(message, Incumbent):
-                self.ledger.offer(to_placement(loaded.encoding, message.values), name)
+                self.ledger.offer(loaded.placement(message.values), name)
             elif isinstance(message, Bound):
                 self.ledger.bound(message)
 
@@ -161,10 +242,13 @@ class Run:
             race.wait(self.clock.left)
         self._conclude(race)
 
-    def _start(self, race: Race, name: str, threads: int | None = None) -> Runner:
+    def _start(
+        self, race: Race, name: str, threads: int | None = None, seed: int | None = None
+    ) -> Runner:
         loaded = self._load(engine(name).form)
         share = threads or max(self.request.threads // 2, 1)
-        return race.start(name, loaded, self._job(self.clock.left, share, race.hint(loaded)))
+        seed = self.request.seed if seed is None else seed
+        return race.start(name, loaded, self._job(self.clock.left, share, seed, race.hint(loaded)))
 
     def _conclude(self, race: Race) -> None:
         self.logs += race.logs
@@ -172,16 +256,14 @@ class Run:
         self.infeasible |= race.infeasible
         if race.out_of_memory:
             self.stopped_by = "memory"
-        elif self.clock.left > 0 and not self.ledger.proven:
+        elif self.clock.left > self._margin(self.clock.limit) and not self.ledger.proven:
             self.stopped_by = "iterations"
 
     # -- models --------------------------------------------------------------------------------
 
     def _load(self, form: Form) -> Loaded:
         if form not in self._loaded:
-            deadline = time.monotonic() + self.clock.left
-            encoding = encode(self.problem, form, deadline)
-            self._loaded[form] = Loaded(encoding, finish(encoding))
+            self._loaded[form] = load(self.problem, form, time.monotonic() + self.clock.left)
         return self._loaded[form]
 
     def _affordable(self, entries: int) -> bool:
@@ -194,9 +276,14 @@ class Run:
             return False
         return True
 
-    def _job(self, seconds: float, threads: int, hint: IntArray | None = None) -> Job:
+    def _margin(self, seconds: float) -> float:
+        """Seconds before the end by which the last word must be said, to be checked."""
+        return min(2 * self.ledger.offer_seconds + SHORTEST_MARGIN, 0.2 * seconds)
+
+    def _job(self, seconds: float, threads: int, seed: int, hint: IntArray | None) -> Job:
         request = self.request
-        return Job(seconds, threads, request.seed, request.deterministic, request.log, hint)
+        margin = self._margin(seconds)
+        return Job(seconds, margin, threads, seed, request.deterministic, request.log, hint)
 
 
 def estimate_entries(problem: Problem) -> int:

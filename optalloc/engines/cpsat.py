@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from optalloc.engines.protocol import Bound, Emit, Incumbent, IntArray, Job, LevelResult
-from optalloc.formulation.model import INFINITY, Form
+from optalloc.engines.protocol import Bound, Emit, Form, Incumbent, IntArray, Job, LevelResult
+from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
 FREE = 2**62

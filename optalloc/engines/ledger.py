@@ -45,6 +45,8 @@ class Ledger:
     rejected: int = 0
     rejections: list[str] = field(default_factory=list)
     bounds: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+    offer_seconds: float = 0.0
+    """How long the latest check took."""
 
     def offer(self, placement: Placement, engine: str, known_good: bool = True) -> bool:
         """Check a placement and keep it if it is the best; whether it is.
@@ -53,7 +55,9 @@ class Ledger:
         """
         if self.placement is not None and placement.equals(self.placement):
             return False
+        began = time.monotonic()
         report = verify(self.instance, placement, self.objective)
+        self.offer_seconds = time.monotonic() - began
         if not report.feasible:
             if known_good:
                 self.rejected += 1
@@ -68,12 +72,14 @@ class Ledger:
         self._report()
         return True
 
-    def bound(self, message: Bound) -> None:
-        """Hear of a bound."""
+    def bound(self, message: Bound) -> bool:
+        """Hear of a bound; whether it is better than what was known."""
         key = (message.level, message.given)
-        if key not in self.bounds or message.value > self.bounds[key]:
-            self.bounds[key] = message.value
-            self._report()
+        if key in self.bounds and message.value <= self.bounds[key]:
+            return False
+        self.bounds[key] = message.value
+        self._report()
+        return True
 
     def best_bound(self, level: int) -> int | None:
         """The best bound that holds at a level given the values of the earlier ones.

@@ -17,11 +17,19 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from optalloc.engines.neighbourhoods import KINDS, Kind, Neighbourhoods
-from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job, LevelResult
+from optalloc.engines.protocol import (
+    Bound,
+    Clock,
+    Emit,
+    Form,
+    Incumbent,
+    IntArray,
+    Job,
+    LevelResult,
+)
 from optalloc.engines.reducing import Reducer
 from optalloc.engines.relaxing import relax
 from optalloc.engines.repairing import Repair, Repaired, Small, by_cpsat, by_highs
-from optalloc.formulation.model import Form
 from optalloc.formulation.sparse import SparseModel
 
 REPAIR_SECONDS = 1.0
@@ -124,6 +132,8 @@ class _Search:
         self.session.neighbourhoods.relaxation = found
         if found is None:
             return
+        if found.bound is not None:
+            self.emit(Bound(self.level, found.bound, self.given))
         free = self.session.neighbourhoods.kernel()
         nothing = np.zeros(self.model.columns, np.int64)
         self._keep(self._repair(nothing, free, None, clock.left * KERNEL_SHARE, by_highs))

@@ -5,16 +5,38 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.model import Form
 from optalloc.formulation.sparse import SparseModel
 
 IntArray = NDArray[np.int64]
+Form = Literal["milp", "cpsat", "tables"]
+"""What an engine reads: a sparse model in one of two forms, or tables of the compiled search."""
 Ended = Literal["optimal", "infeasible", "stopped"]
+
+
+class Unsupported(Exception):
+    """A form of engine has no words for something in the problem."""
+
+
+class Subject(Protocol):
+    """What an engine works on: arrays that another process can load."""
+
+    @property
+    def levels(self) -> int:
+        """Number of levels; all are minimised."""
+        ...
+
+    def level_value_at(self, level: int, values: IntArray) -> int:
+        """Value of a level for the values of an `Incumbent`."""
+        ...
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All arrays by name, from which the class can be made again."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -24,28 +46,34 @@ class Job:
     Parameters
     ----------
     time_limit
-        Seconds for all levels together; infinite for none.
+        Seconds for all levels together, from `started`; infinite for none.
+    margin
+        Seconds before the end by which the last word must be said.
+    started
+        Time (`time.monotonic`, the same in every process) when the job was given.
     threads, seed
         For the solver.
     deterministic
         Only limits that do not depend on the clock; one thread.
     log
         Keep the solver's log.
-    hint : (decisions,) or None
-        Values of the decision columns of a known solution.
+    hint
+        Values of a known solution, as in `Incumbent`.
     """
 
     time_limit: float = float("inf")
+    margin: float = 0.0
     threads: int = 1
     seed: int = 0
     deterministic: bool = False
     log: bool = False
     hint: IntArray | None = None
+    started: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True)
 class Incumbent:
-    """A better solution: values of the decision columns."""
+    """A better solution: values of the decision columns, or choices and nodes (tables)."""
 
     values: IntArray
 
@@ -87,7 +115,7 @@ class Session(Protocol):
         ...
 
     def offer(self, values: IntArray) -> None:
-        """Hear of a better solution found elsewhere (decision columns), from another thread."""
+        """Hear of a better solution found elsewhere, from another thread."""
         ...
 
     def log(self) -> str:
@@ -100,7 +128,11 @@ class Engine(Protocol):
 
     name: str
     summary: str
-    form: Form
+
+    @property
+    def form(self) -> Form:
+        """What it reads."""
+        ...
 
     needs_start: bool
     """Whether it only improves a solution that is given."""
@@ -109,8 +141,8 @@ class Engine(Protocol):
         """Whether its libraries are installed."""
         ...
 
-    def open(self, model: SparseModel, job: Job) -> Session:
-        """Load a model."""
+    def open(self, model: Any, job: Job) -> Session:
+        """Load a `Subject` of the engine's form."""
         ...
 
 
@@ -131,10 +163,10 @@ class Clock:
         return max(self.limit - (time.monotonic() - self.started), 0.0)
 
 
-def run(session: Session, model: SparseModel, job: Job, emit: Emit) -> Finished:
+def run(session: Session, model: Subject, job: Job, emit: Emit) -> Finished:
     """Minimise the levels in order, each held at its best value for the later ones."""
-    clock = Clock(job.time_limit)
-    if not model.columns:
+    clock = Clock(job.time_limit - job.margin, job.started)
+    if isinstance(model, SparseModel) and not model.columns:
         return _run_empty(model, emit)
     given: list[int] = []
     ended: Ended = "optimal"

@@ -29,13 +29,13 @@ from optalloc.engines.protocol import (
     Emit,
     Ended,
     Engine,
+    Form,
     Incumbent,
     IntArray,
     Job,
     LevelResult,
 )
 from optalloc.formulation.encoding import encode
-from optalloc.formulation.model import Form
 from optalloc.formulation.naming import column_names
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.sparse import SparseModel, finish

@@ -4,28 +4,19 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO
 
 from optalloc.engines.ledger import Ledger
+from optalloc.engines.loading import Loaded
 from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, IntArray, Job, Message
 from optalloc.engines.worker import Shared, Worker, share
-from optalloc.formulation.encoding import Encoding
-from optalloc.formulation.sparse import SparseModel
-from optalloc.formulation.translating import from_placement, to_placement
 
 POLL_SECONDS = 0.25
 """How often memory is looked at while nothing is heard."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A finished model with its encoding."""
-
-    encoding: Encoding
-    model: SparseModel
 
 
 @dataclass
@@ -36,6 +27,8 @@ class Runner:
     worker: Worker
     loaded: Loaded
     finished: Finished | None = None
+    gained: float = field(default_factory=time.monotonic)
+    """When it last improved the best placement or bound."""
 
 
 @dataclass
@@ -98,11 +91,10 @@ class Race:
         self._runners.remove(runner)
 
     def hint(self, loaded: Loaded) -> IntArray | None:
-        """The best placement as decision columns of a model."""
+        """The best placement in the words of a subject."""
         if self.ledger.placement is None:
             return None
-        values = from_placement(loaded.encoding, self.ledger.placement)
-        return None if values is None else values[: loaded.model.decisions]
+        return loaded.values(self.ledger.placement)
 
     def wait(self, seconds: float) -> None:
         """Hear the engines until a proof, the end of them all, or so many seconds."""
@@ -114,6 +106,17 @@ class Race:
                 self._watch_memory()
                 continue
             self._hear(runner, message)
+
+    def wait_for_placement(self) -> None:
+        """Hear the engines until one has found a placement."""
+        while self.ledger.placement is None and not self.over:
+            self.wait(POLL_SECONDS)
+
+    def stalls(self, runner: Runner, seconds: float) -> bool:
+        """Hear the engines until one of them has gained nothing for so long; False if all end."""
+        while not self.over and time.monotonic() - runner.gained < seconds:
+            self.wait(POLL_SECONDS)
+        return not self.over
 
     @property
     def decided(self) -> bool:
@@ -140,11 +143,13 @@ class Race:
         if runner not in self._runners:
             return
         if isinstance(message, Incumbent):
-            placement = to_placement(runner.loaded.encoding, message.values)
+            placement = runner.loaded.placement(message.values)
             if self.ledger.offer(placement, runner.name):
+                runner.gained = time.monotonic()
                 self._tell_others(runner)
         elif isinstance(message, Bound):
-            self.ledger.bound(message)
+            if self.ledger.bound(message):
+                runner.gained = time.monotonic()
         elif isinstance(message, Finished):
             runner.finished = message
             self._log(runner.name, message.log)

@@ -1,9 +1,10 @@
-"""The linear relaxation of a model: where it places things, and what each column would cost."""
+"""The linear relaxation of a model: where it places things, what columns cost, and a bound."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, isfinite
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,13 @@ from numpy.typing import NDArray
 
 from optalloc.engines.milp import HighsSession, run_highs
 from optalloc.engines.protocol import Job
+from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
 FloatArray = NDArray[np.float64]
+
+ROUNDING = 1e-12
+"""Relative error of a sum of floats, many times what it can be."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +31,13 @@ class Relaxation:
         Column values.
     price : (columns,)
         Reduced cost of each column: what one unit more of it costs at least.
+    bound
+        No integer solution has a smaller value of the level; None if that could not be shown.
     """
 
     values: FloatArray
     price: FloatArray
+    bound: int | None
 
 
 def relax(
@@ -44,4 +52,51 @@ def relax(
     if highs.getModelStatus() != session.optimal:
         return None
     solution = highs.getSolution()
-    return Relaxation(np.array(solution.col_value), np.array(solution.col_dual))
+    dual = np.array(solution.row_dual)
+    bound = dual_bound(model, level, given, dual)
+    return Relaxation(np.array(solution.col_value), np.array(solution.col_dual), bound)
+
+
+def dual_bound(
+    model: SparseModel, level: int, given: Sequence[int], dual: FloatArray
+) -> int | None:
+    """Bound a level from below by any prices of the rows: right even if they are not optimal.
+
+    ``sum over rows of price * limit + sum over columns of the smallest reduced cost * bound``,
+    rounded outward (Neumaier and Shcherbina 2004). A price that needs a limit which a row does
+    not have counts 0.
+
+    Parameters
+    ----------
+    dual : (rows + len(given),)
+        Prices in units of the level's coefficients divided by their greatest common divisor, of
+        the rows followed by the earlier levels held at `given`.
+    """
+    column, value, constant = model.objective(level)
+    unit = max(int(np.gcd.reduce(value)), 1) if value.size else 1
+    cost = np.zeros(model.columns)
+    cost[column] = value // unit
+    price = dual[: model.rows].copy()
+    price[(price > 0) & (model.low <= -INFINITY)] = 0.0
+    price[(price < 0) & (model.high >= INFINITY)] = 0.0
+    limit = np.where(price > 0, model.low, np.where(price < 0, model.high, 0)).astype(np.float64)
+    row = np.repeat(np.arange(model.rows), np.diff(model.start))
+    paid = model.value * price[row]
+    reduced = cost - np.bincount(model.column, paid, model.columns)
+    size = np.abs(cost) + np.bincount(model.column, np.abs(paid), model.columns)
+    total = float((price * limit).sum())
+    error = float(np.abs(price * limit).sum())
+    for held, most in enumerate(given):
+        at, amount, base = model.objective(held)
+        charge = min(float(dual[model.rows + held]), 0.0)
+        np.add.at(reduced, at, -charge * amount)
+        np.add.at(size, at, abs(charge) * np.abs(amount))
+        total += charge * (most - base)
+        error += abs(charge * (most - base))
+    best = np.where(reduced > 0, model.lower, model.upper).astype(np.float64)
+    total += float((reduced * best).sum())
+    largest = np.maximum(np.abs(model.lower), np.abs(model.upper)).astype(np.float64)
+    error += float((size * largest).sum())
+    if not isfinite(total) or not isfinite(error):
+        return None
+    return ceil(total - ROUNDING * error - 1e-6) * unit + constant

@@ -19,47 +19,60 @@ import tempfile
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from optalloc.engines.protocol import Finished, Incumbent, IntArray, Job, Message, Session, run
-from optalloc.formulation.sparse import SparseModel
+from optalloc.engines.protocol import (
+    Finished,
+    Incumbent,
+    IntArray,
+    Job,
+    Message,
+    Session,
+    Subject,
+    run,
+)
 
 _LENGTH = struct.Struct("<Q")
 _SHARED_MEMORY = "/dev/shm"
+_ALIGNED = 64
 
 
 @dataclass(frozen=True)
 class Shared:
-    """Where each array lies in the shared file."""
+    """The class of what is shared, and where each of its arrays lies in the file."""
 
-    layout: tuple[tuple[str, str, int, int], ...]
+    kind: type[Subject]
+    layout: tuple[tuple[str, str, int, tuple[int, ...]], ...]
 
-    def load(self, descriptor: int) -> SparseModel:
-        """Map the arrays of a model, without copying."""
+    def load(self, descriptor: int) -> Subject:
+        """Map the arrays, without copying."""
         size = os.fstat(descriptor).st_size
         data = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) if size else b""
         arrays = {
-            name: np.frombuffer(data, kind, count, offset)
-            for name, kind, offset, count in self.layout
+            name: np.frombuffer(data, kind, prod(shape), offset).reshape(shape)
+            for name, kind, offset, shape in self.layout
         }
-        return SparseModel(**arrays)
+        return self.kind(**arrays)
 
 
-def share(model: SparseModel) -> tuple[IO[bytes], Shared]:
+def share(model: Subject) -> tuple[IO[bytes], Shared]:
     """Write a model to an unnamed file in memory where there is such a thing."""
     folder = _SHARED_MEMORY if Path(_SHARED_MEMORY).is_dir() else None
     file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (outlives this function)
     layout = []
     for name, array in model.arrays().items():
-        layout.append((name, array.dtype.str, file.tell(), int(array.size)))
-        file.write(np.ascontiguousarray(array).data)
+        file.write(b"\0" * (-file.tell() % _ALIGNED))
+        layout.append((name, array.dtype.str, file.tell(), array.shape))
+        if array.size:
+            file.write(np.ascontiguousarray(array).data)
     if not file.tell():
         file.write(b"\0")
     file.flush()
-    return file, Shared(tuple(layout))
+    return file, Shared(type(model), tuple(layout))
 
 
 class Worker:

@@ -43,7 +43,7 @@ def expand_placement(
     chosen = np.zeros(problem.columns.rows, np.int64)
     np.add.at(chosen, row, tasks)
     row = np.repeat(row, tasks * problem.columns.row_replicas[row])
-    concrete = _concrete(problem, np.repeat(node, replicas))
+    concrete = concrete_nodes(problem, np.repeat(node, replicas))
     return Placement.of(chosen, row, concrete, np.ones(row.size, np.int64))
 
 
@@ -78,7 +78,7 @@ def _deal_choices(problem: Problem, y: IntArray) -> tuple[IntArray, IntArray]:
     return row[by_block], taken[by_block]
 
 
-def _concrete(problem: Problem, node: IntArray) -> IntArray:
+def concrete_nodes(problem: Problem, node: IntArray) -> IntArray:
     """Deal replicas on merged nodes out to concrete ones."""
     classes = problem.node_classes
     if np.all(classes.count == 1):

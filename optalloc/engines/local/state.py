@@ -1,0 +1,88 @@
+"""The search's record of a placement: decisions and everything derived from them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.local.tables import Tables
+
+Int32 = NDArray[np.int32]
+FloatArray = NDArray[np.float64]
+
+NOWHERE = -1
+
+
+class State(NamedTuple):
+    """A placement with everything that is derived from it.
+
+    Parameters
+    ----------
+    choice : (tasks)
+        Choice of each task; -1 where it is left out.
+    node : (slots)
+        Node of each replica; -1 where it is not in use.
+    y, replicas : (N, D), (N)
+        Dense aggregates, and replicas on each node.
+    cost, over : (N, Z), (N)
+        What the dense dimensions of a node add to each quantity, and to the violation.
+    home_count : (homes)
+        Replicas of the class at each of its homes.
+    counter, owned : (counters), (owners)
+        Aggregates, and their sum by owner.
+    tree : (2 * owners)
+        Tournaments of the terms whose owners fold by the largest or smallest.
+    total : (Z)
+        The quantities.
+    violation, over_total : (1)
+        Weighted sum of all violations of rules, and those of the dense dimensions among them.
+    missing : (1)
+        Tasks that must be placed and are not.
+    away, away_at, away_size : (slots), (slots), (1)
+        Slots that are not where they run now, and the place of each in that list.
+    """
+
+    choice: Int32
+    node: Int32
+    y: FloatArray
+    replicas: Int32
+    cost: FloatArray
+    over: FloatArray
+    home_count: Int32
+    counter: FloatArray
+    owned: FloatArray
+    tree: FloatArray
+    total: FloatArray
+    violation: FloatArray
+    over_total: FloatArray
+    missing: Int32
+    away: Int32
+    away_at: Int32
+    away_size: Int32
+
+
+def new_state(t: Tables) -> State:
+    """Make the record; `changing.clear` fills it."""
+    nodes, width = t.base.shape
+    slots, quantities = t.slot_task.size, t.constant.size
+    return State(
+        np.full(t.task_class.size, -1, np.int32),
+        np.full(slots, NOWHERE, np.int32),
+        np.zeros((nodes, width)),
+        np.zeros(nodes, np.int32),
+        np.zeros((nodes, quantities)),
+        np.zeros(nodes),
+        np.zeros(t.home_node.size, np.int32),
+        np.zeros(t.counter_base.size),
+        np.zeros(t.owner_bound.size),
+        np.zeros(2 * t.owner_bound.size),
+        np.zeros(quantities),
+        np.zeros(1),
+        np.zeros(1),
+        np.zeros(1, np.int32),
+        np.zeros(slots, np.int32),
+        np.full(slots, -1, np.int32),
+        np.zeros(1, np.int32),
+    )

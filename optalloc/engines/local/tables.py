@@ -1,0 +1,166 @@
+"""A problem as flat arrays for the compiled search.
+
+Every replica of every task is a *slot*. A *variant* is a block, staying (``2 * block``) or
+arriving (``2 * block + 1``). Terms become contributions to *quantities* (levels, then limits on
+goals) and to one total of weighted violations, in four forms:
+
+- *dense dimensions*: an aggregate per node to which every variant adds its size, with a cap (a
+  rule) and a threshold above which it costs;
+- *steps* of the number of replicas on a node;
+- *unary* costs of a variant on a node, and of a choice;
+- *counters*: everything else, an aggregate per part and domain with a shape, an owner and a fold.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+class Tables(NamedTuple):
+    """The arrays; see the module. Z quantities, K classes, C choices, B blocks, N nodes.
+
+    Parameters
+    ----------
+    task_class, task_slot : (tasks), (tasks + 1)
+        Class and slots of each task.
+    slot_task : (slots)
+        Task of each slot.
+    class_required : (K)
+        Whether tasks of the class must be placed.
+    class_choice : (K + 1)
+        Choices of each class.
+    choice_block, choice_replicas : (C)
+        Block and replicas of each choice.
+    block_kind : (B)
+        Line of `allowed`.
+    allowed, allow_start, allow_node
+        Mask (kinds, N), and the same as lists of nodes by kind.
+    home_start, home_node, home_running
+        Where replicas of each class run now, and how many.
+    node_kind : (N)
+        Line of `size`.
+    size : (node kinds, 2 * B + 1, D)
+        Sizes of the variants; the last variant is nothing.
+    cap, threshold : (N, D)
+        Limits of the dense dimensions; infinite where there are none.
+    rho : (D)
+        Weight of a unit above a cap.
+    weight : (Z, D)
+        What a unit above the threshold adds to each quantity.
+    base : (N, D)
+        The aggregates when nothing is placed.
+    step_weight, step_block : (Z, N), (N)
+        What each begun block of replicas on a node adds.
+    unary, part_quantity, part_index, part_column, part_start, part_stride, part_value
+        Costs of a variant, (Z, 2 * B), and what tables add to them by node.
+    choice_cost : (Z, C)
+        Costs of a task in a choice.
+    entry_start, entry_family, entry_base
+        Counters that placed replicas of each class reach.
+    chosen_start, chosen_family, chosen_base
+        Counters that choices of each class reach.
+    family_shape, family_plain, family_domain, family_half, family_start : (F)
+        Shape; whether it is a plain cap (its bound is the parameter); line of `domain`; pairs of a
+        two-place shape; first counter. A family is one contribution to the counters of a term.
+    domain : (maps, N)
+        Domain of each node; -1 for none.
+    coefficient, choice_coefficient : (F, 2 * B), (F, C)
+        What a variant or a choice adds to the counters of a family.
+    counter_base, counter_parameter, counter_factor, counter_owner
+        Constant, parameter of the shape, factor and owner of each counter.
+    owner_term, owner_bound
+        Term and limit of each owner.
+    term_sense, term_rho, term_weight, term_outer, term_start
+        Sense of the limit (0: none); weight of a violation (0: no rule); what its value adds to
+        each quantity; fold over owners; first owner.
+    counter_gain : (Z)
+        No move of two replicas lowers a quantity by more than this through counters.
+    constant, limit : (Z)
+        Constants of the quantities, and their hard upper limits (infinite for levels).
+    level_count : (1)
+        How many quantities are levels; all are minimised.
+    """
+
+    task_class: Int32
+    task_slot: Int32
+    slot_task: Int32
+    class_required: BoolArray
+    class_choice: Int32
+    choice_block: Int32
+    choice_replicas: Int32
+    block_kind: Int32
+    allowed: BoolArray
+    allow_start: IntArray
+    allow_node: Int32
+    home_start: Int32
+    home_node: Int32
+    home_running: Int32
+    node_kind: Int32
+    size: FloatArray
+    cap: FloatArray
+    threshold: FloatArray
+    rho: FloatArray
+    weight: FloatArray
+    base: FloatArray
+    step_weight: FloatArray
+    step_block: Int32
+    unary: FloatArray
+    part_quantity: Int32
+    part_index: Int32
+    part_column: Int32
+    part_start: IntArray
+    part_stride: IntArray
+    part_value: FloatArray
+    choice_cost: FloatArray
+    entry_start: Int32
+    entry_family: Int32
+    entry_base: IntArray
+    chosen_start: Int32
+    chosen_family: Int32
+    chosen_base: IntArray
+    family_shape: Int32
+    family_plain: BoolArray
+    family_domain: Int32
+    family_half: IntArray
+    family_start: IntArray
+    domain: Int32
+    coefficient: FloatArray
+    choice_coefficient: FloatArray
+    counter_base: FloatArray
+    counter_parameter: FloatArray
+    counter_factor: FloatArray
+    counter_owner: Int32
+    owner_term: Int32
+    owner_bound: FloatArray
+    term_sense: Int32
+    term_rho: FloatArray
+    term_weight: FloatArray
+    term_outer: Int32
+    term_start: IntArray
+    counter_gain: FloatArray
+    constant: FloatArray
+    limit: FloatArray
+    level_count: IntArray
+
+    @property
+    def levels(self) -> int:
+        """Number of levels."""
+        return int(self.level_count[0])
+
+    def level_value_at(self, level: int, values: IntArray) -> int:
+        """Value of a level for the choices of all tasks followed by the nodes of all slots."""
+        from optalloc.engines.local.search import totals
+
+        return int(totals(self, values)[level])
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """All arrays by name."""
+        return self._asdict()

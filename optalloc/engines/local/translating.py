@@ -1,0 +1,512 @@
+"""From a problem to tables for the compiled search: each term in the simplest form that it fits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.local.tables import Tables
+from optalloc.engines.protocol import Unsupported
+from optalloc.formulation.encoding import whole
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.shapes import Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.terms import Chosen, Family, Placed, Term
+from optalloc.instance.quanta import exact
+
+IntArray = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+FloatArray = NDArray[np.float64]
+
+WIDTH = 4
+"""Dense dimensions are padded to a multiple of this, which suits the processor."""
+MOST_SIZES = 40_000_000
+"""Largest table of sizes by kind of node."""
+SHAPES: dict[type[Shape], int] = {Identity: 0, Excess: 1, Steps: 2, Missing: 3}
+OUTER = {"sum": 0, "max": 1, "min": -1}
+SENSE = {"at_most": 1, "at_least": -1}
+
+
+@dataclass
+class _Dimension:
+    """A dense dimension: what is placed adds up to an aggregate per node."""
+
+    placed: tuple[Placed, ...]
+    base: FloatArray
+    cap: FloatArray
+    threshold: FloatArray
+    weight: FloatArray
+
+
+@dataclass
+class _Counters:
+    """The counters of one term, with what contributes to them."""
+
+    term: Term
+    start: int
+    first_owner: int
+    weight: FloatArray
+    rule: bool
+    plain: bool
+
+
+@dataclass
+class _Builder:
+    """Collects the forms of all terms of a problem."""
+
+    problem: Problem
+    weights: FloatArray
+    dimensions: dict[tuple[object, ...], list[_Dimension]] = field(default_factory=dict)
+    unary: list[tuple[FloatArray, Placed]] = field(default_factory=list)
+    chosen: list[tuple[FloatArray, IntArray]] = field(default_factory=list)
+    counters: list[_Counters] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        problem, quantities = self.problem, self.weights.shape[1]
+        self.constant = np.zeros(quantities)
+        self.step_weight = np.zeros((quantities, problem.nodes))
+        self.step_block = np.zeros(problem.nodes, np.int32)
+        self.counter_count = self.owner_count = 0
+
+    def add(self, term: Term, weight: FloatArray, rule: bool) -> None:
+        """Give a term the simplest form that it fits."""
+        if term.family.size and (rule or weight.any()):
+            for form in (self._as_unary, self._as_steps, self._as_dimension, self._as_counters):
+                if form(term, weight, rule):
+                    return
+            raise Unsupported("a term whose coefficients depend on the node in more than one way")
+
+    def _as_unary(self, term: Term, weight: FloatArray, rule: bool) -> bool:
+        """A weighted sum of decisions."""
+        if rule or term.limit is not None or not isinstance(term.shape, Identity):
+            return False
+        if term.reduce != "sum" or term.outer != "sum" or np.unique(term.factor).size > 1:
+            return False
+        if any(np.any(placed.domain < 0) or _repeats(placed) for placed in term.family.placed):
+            return False
+        if any(_repeats(chosen) for chosen in term.family.chosen):
+            return False
+        factor = float(term.factor[0]) if term.factor.size else 0.0
+        self.constant += weight * factor * float(term.family.constant.sum())
+        self.unary += [(weight * factor, placed) for placed in term.family.placed]
+        for chosen in term.family.chosen:
+            value = chosen.coefficient[self.problem.choice_row]
+            if chosen.membership is not None:
+                member = np.isin(self.problem.choice_class, chosen.membership.task_class)
+                value = np.where(member, value, 0)
+            self.chosen.append((weight * factor, value))
+        return True
+
+    def _as_steps(self, term: Term, weight: FloatArray, rule: bool) -> bool:
+        """Begun blocks of the replicas on a node."""
+        at = self._nodes_of(term.family)
+        if at is None or rule or term.limit is not None or not isinstance(term.shape, Steps):
+            return False
+        if term.reduce != "sum" or term.outer != "sum" or len(term.family.placed) != 1:
+            return False
+        (placed,) = term.family.placed
+        counts = not placed.coefficient.parts and bool(np.all(placed.coefficient.base == 1))
+        block = np.minimum(term.shape.block, np.iinfo(np.int32).max).astype(np.int32)
+        known = self.step_block[at]
+        if not counts or placed.scale != 1 or placed.arrivals_only or term.family.constant.any():
+            return False
+        if np.any((known != 0) & (known != block)):
+            return False
+        self.step_block[at] = block
+        self.step_weight[:, at] += weight[:, None] * term.factor
+        return True
+
+    def _as_dimension(self, term: Term, weight: FloatArray, rule: bool) -> bool:
+        """A cap or a threshold on an aggregate of each node."""
+        at = self._nodes_of(term.family)
+        if at is None or term.owners != term.factor.size or np.unique(term.factor).size > 1:
+            return False
+        capped = isinstance(term.shape, Identity) and term.limit is not None
+        soft = isinstance(term.shape, Excess) and term.limit is None
+        if term.outer != "sum" or not (capped or soft) or np.any(term.factor < 0):
+            return False
+        factor = float(term.factor[0]) if term.factor.size else 1.0
+        limits = np.full(self.problem.nodes, np.inf)
+        if term.limit is not None:
+            if term.limit.sense != "at_most" or factor != 1.0:
+                return False
+            bound = np.empty(term.owners)
+            bound[term.owner] = term.limit.bound[term.owner]
+            limits[at] = term.limit.bound[term.owner]
+        elif isinstance(term.shape, Excess):
+            limits[at] = term.shape.threshold
+        base = np.zeros(self.problem.nodes)
+        base[at] = term.family.constant
+        if capped and rule:
+            self._dimension(term.family, base, "cap").cap[:] = limits
+        else:
+            dimension = self._dimension(term.family, base, "threshold")
+            dimension.threshold[:] = limits
+            dimension.weight[:] = weight * factor
+        return True
+
+    def _dimension(self, family: Family, base: FloatArray, wanted: str) -> _Dimension:
+        """One that adds up the same things and has the wanted limit free, or a new one."""
+        parts = [(id(p.coefficient), p.scale, p.arrivals_only) for p in family.placed]
+        like = self.dimensions.setdefault((*parts, base.tobytes()), [])
+        for dimension in like:
+            if np.all(np.isinf(getattr(dimension, wanted))):
+                return dimension
+        none = np.full(base.size, np.inf)
+        weight = np.zeros(self.weights.shape[1])
+        like.append(_Dimension(family.placed, base, none.copy(), none.copy(), weight))
+        return like[-1]
+
+    def _nodes_of(self, family: Family) -> IntArray | None:
+        """The node of each aggregate, if every contribution has a domain for each node."""
+        if family.chosen or not family.placed:
+            return None
+        domain = family.placed[0].domain
+        inside = np.flatnonzero(domain >= 0)
+        if inside.size != family.size or domain.max(initial=0) >= family.size:
+            return None
+        at = np.full(family.size, -1, np.int64)
+        at[domain[inside]] = inside
+        alike = all(
+            placed.membership is None and np.array_equal(placed.domain, domain)
+            for placed in family.placed
+        )
+        return at if alike and np.all(at >= 0) else None
+
+    def _as_counters(self, term: Term, weight: FloatArray, rule: bool) -> bool:
+        """Anything whose coefficients do not depend on the node."""
+        if any(placed.coefficient.parts for placed in term.family.placed):
+            return False
+        one_each = term.owners == term.factor.size
+        if term.reduce != "sum" and not one_each:
+            return False
+        plain = (
+            rule
+            and one_each
+            and isinstance(term.shape, Identity)
+            and term.limit is not None
+            and term.limit.sense == "at_most"
+            and bool(np.all(term.factor == 1))
+        )
+        start, owner = self.counter_count, self.owner_count
+        self.counters.append(_Counters(term, start, owner, weight, rule, plain))
+        self.counter_count += term.family.size
+        self.owner_count += term.owners
+        return True
+
+
+def _repeats(contribution: Placed | Chosen) -> bool:
+    """Whether a class contributes to several parts."""
+    membership = contribution.membership
+    if membership is None:
+        return False
+    return bool(np.unique(membership.task_class).size < membership.task_class.size)
+
+
+def build_tables(problem: Problem) -> Tables:
+    """Translate a problem.
+
+    Raises
+    ------
+    Unsupported
+        If the search has no form for a term, or for several rows that share a home.
+    """
+    if problem.contested.any():
+        raise Unsupported("replicas of several rows that run on the same node now")
+    weights, limit = _quantities(problem)
+    builder = _Builder(problem, weights)
+    for i, metric in problem.metrics.items():
+        rule = problem.objective.policies[i].hard
+        builder.constant += weights[i] * metric.constant
+        for factor, term in metric.terms:
+            builder.add(term, weights[i] * factor, rule)
+    arrays = {
+        **_tasks(problem),
+        **_places(problem),
+        **_dense(builder),
+        "step_weight": builder.step_weight,
+        "step_block": np.maximum(builder.step_block, 1),
+        **_unary(builder),
+        **_counters(builder),
+        "constant": builder.constant,
+        "limit": limit,
+        "level_count": np.array([len(problem.objective.levels)], np.int64),
+    }
+    return Tables(**{name: np.ascontiguousarray(array) for name, array in arrays.items()})
+
+
+def _quantities(problem: Problem) -> tuple[FloatArray, FloatArray]:
+    """What each policy's value adds to each level and limit, (policies, Z), and the limits."""
+    policies, levels = problem.objective.policies, problem.objective.levels
+    lines = []
+    for level in levels:
+        line = np.zeros(len(policies))
+        for factor, i in level.factors:
+            line[i] += factor if level.sense == "min" else -factor
+        lines.append(line)
+    limit = [np.inf] * len(levels)
+    for i in problem.active:
+        policy = policies[i]
+        quantum = policy.quantum(problem.columns)
+        for bound, sign in ((policy.at_most, 1), (policy.at_least, -1)):
+            if bound is not None and not policy.is_rule:
+                lines.append(np.zeros(len(policies)))
+                lines[-1][i] = sign
+                limit.append(float(sign * whole(exact(bound) / quantum, down=sign > 0)))
+    table = np.array(lines).reshape(len(lines), len(policies))
+    return table.T.copy(), np.array(limit)
+
+
+def _tasks(problem: Problem) -> dict[str, Any]:
+    count = problem.task_classes.count
+    first = np.searchsorted(problem.choice_class, np.arange(problem.classes + 1))
+    most = np.zeros(problem.classes, np.int64)
+    np.maximum.at(most, problem.choice_class, problem.choice_replicas)
+    task_class = np.repeat(np.arange(problem.classes), count)
+    slots = most[task_class]
+    return {
+        "task_class": task_class.astype(np.int32),
+        "task_slot": np.concatenate([[0], np.cumsum(slots)]).astype(np.int32),
+        "slot_task": np.repeat(np.arange(task_class.size), slots).astype(np.int32),
+        "class_required": problem.class_required,
+        "class_choice": first.astype(np.int32),
+        "choice_block": problem.choice_block.astype(np.int32),
+        "choice_replicas": problem.choice_replicas.astype(np.int32),
+    }
+
+
+def _places(problem: Problem) -> dict[str, Any]:
+    entries = problem.columns.node_entry[problem.node_classes.node]
+    allowed = problem.allowed.mask[:, entries]
+    home_class, home_node, running = problem.home
+    return {
+        "block_kind": problem.allowed.row_kind[problem.block_row].astype(np.int32),
+        "allowed": allowed,
+        "allow_start": np.concatenate([[0], np.cumsum(allowed.sum(axis=1))]).astype(np.int64),
+        "allow_node": np.nonzero(allowed)[1].astype(np.int32),
+        "home_start": np.searchsorted(home_class, np.arange(problem.classes + 1)).astype(np.int32),
+        "home_node": home_node.astype(np.int32),
+        "home_running": running.astype(np.int32),
+    }
+
+
+def _dense(builder: _Builder) -> dict[str, Any]:
+    """The dense dimensions, padded, with sizes by kind of node."""
+    problem = builder.problem
+    dimensions = [d for like in builder.dimensions.values() for d in like]
+    every, nodes = np.arange(problem.blocks), problem.nodes
+    width = -(-len(dimensions) // WIDTH) * WIDTH
+    node_kind, like = _node_kinds(problem, dimensions)
+    if like.size * problem.blocks * 2 * max(width, 1) > MOST_SIZES:
+        raise Unsupported("sizes that differ from node to node, for this many tasks and nodes")
+    size = np.zeros((like.size, 2 * problem.blocks + 1, width))
+    cap, threshold = (np.full((nodes, width), np.inf) for _ in range(2))
+    base = np.zeros((nodes, width))
+    weight = np.zeros((builder.weights.shape[1], width))
+    for d, dimension in enumerate(dimensions):
+        base[:, d], weight[:, d] = dimension.base, dimension.weight
+        cap[:, d], threshold[:, d] = dimension.cap, dimension.threshold
+        for placed in dimension.placed:
+            rows, at = problem.block_row[every], problem.node_classes.node[like]
+            value = placed.coefficient.at(rows[None, :], at[:, None]) * placed.scale
+            size[:, 1:-1:2, d] += value
+            if not placed.arrivals_only:
+                size[:, 0:-1:2, d] += value
+    return {
+        "node_kind": node_kind.astype(np.int32),
+        "size": size,
+        "cap": cap,
+        "threshold": threshold,
+        "rho": _per_unit(size),
+        "weight": weight,
+        "base": base,
+    }
+
+
+def _node_kinds(problem: Problem, dimensions: list[_Dimension]) -> tuple[IntArray, IntArray]:
+    """Kind of each node by what the same replica is on it, and a node of each kind."""
+    lines = [np.zeros(problem.nodes, np.int64)]
+    known = set()
+    for placed in (placed for d in dimensions for placed in d.placed):
+        if id(placed.coefficient) not in known:
+            known.add(id(placed.coefficient))
+            lines += [p.column[problem.node_classes.node] for p in placed.coefficient.parts]
+    _, like, kind = np.unique(np.stack(lines), axis=1, return_index=True, return_inverse=True)
+    return kind.ravel(), like
+
+
+def _per_unit(size: FloatArray) -> FloatArray:
+    """A power of two near one over the mean size in each dimension: exact in floats."""
+    magnitude = np.abs(size)
+    filled = np.maximum((magnitude > 0).sum(axis=(0, 1)), 1)
+    mean = np.maximum(magnitude.sum(axis=(0, 1)) / filled, 1.0)
+    return np.asarray(2.0 ** -np.round(np.log2(mean)), np.float64)
+
+
+def _unary(builder: _Builder) -> dict[str, Any]:
+    problem = builder.problem
+    quantities = builder.weights.shape[1]
+    unary = np.zeros((quantities, 2 * problem.blocks))
+    parts: list[tuple[int, IntArray, IntArray, FloatArray]] = []
+    for weight, placed in builder.unary:
+        member = np.ones(problem.blocks, bool)
+        if placed.membership is not None:
+            member = np.isin(problem.block_class, placed.membership.task_class)
+        spoken = np.zeros(problem.blocks, bool)
+        for part in placed.coefficient.parts:
+            index = np.where(member, part.index[problem.block_row], -1)
+            spoken |= index >= 0
+            column = part.column[problem.node_classes.node]
+            lines = _by_variant(index, placed.arrivals_only, -1)
+            parts += [
+                (int(q), lines, column, weight[q] * placed.scale * part.values)
+                for q in np.flatnonzero(weight)
+            ]
+        value = np.where(member & ~spoken, placed.coefficient.base[problem.block_row], 0)
+        unary += np.outer(weight * placed.scale, _by_variant(value, placed.arrivals_only, 0))
+    choice_cost = np.zeros((quantities, problem.choices))
+    for weight, value in builder.chosen:
+        choice_cost += np.outer(weight, value)
+    sizes = [values.size for *_, values in parts]
+    return {
+        "unary": unary,
+        "part_quantity": np.array([q for q, *_ in parts], np.int32),
+        "part_index": _stacked([index for _, index, _, _ in parts], 2 * problem.blocks),
+        "part_column": _stacked([column for _, _, column, _ in parts], problem.nodes),
+        "part_start": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        "part_stride": np.array([values.shape[1] for *_, values in parts], np.int64),
+        "part_value": np.concatenate([np.zeros(0), *(v.ravel() for *_, v in parts)]),
+        "choice_cost": choice_cost,
+    }
+
+
+def _stacked(lines: list[IntArray], width: int) -> Int32:
+    return np.array(lines, np.int32).reshape(len(lines), width)
+
+
+def _by_variant(value: IntArray, arrivals_only: bool, staying: int) -> IntArray:
+    """Spread what a block has over its two variants."""
+    return np.stack([np.full_like(value, staying) if arrivals_only else value, value], 1).ravel()
+
+
+def _counters(builder: _Builder) -> dict[str, Any]:
+    problem, counters = builder.problem, builder.counters
+    sources: list[tuple[_Counters, Placed | Chosen]] = [
+        (block, source) for block in counters for source in _sources(block.term.family)
+    ]
+    entries: list[list[IntArray]] = [[], [], []]
+    chosen: list[list[IntArray]] = [[], [], []]
+    maps: dict[bytes, int] = {}
+    domain, family_domain = [np.zeros((0, problem.nodes), np.int64)], []
+    coefficient = np.zeros((len(sources), 2 * problem.blocks))
+    choice_coefficient = np.zeros((len(sources), problem.choices))
+    for f, (block, source) in enumerate(sources):
+        classes, part = _members(problem, source)
+        if isinstance(source, Placed):
+            key = source.domain.tobytes()
+            if key not in maps:
+                maps[key] = len(maps)
+                domain.append(source.domain[None, :])
+            family_domain.append(maps[key])
+            value = source.coefficient.base[problem.block_row] * source.scale
+            coefficient[f] = _by_variant(value, source.arrivals_only, 0)
+            _append(entries, classes, f, block.start + part * source.domains)
+        else:
+            family_domain.append(-1)
+            choice_coefficient[f] = source.coefficient[problem.choice_row]
+            _append(chosen, classes, f, block.start + part)
+    terms = [block.term for block in counters]
+    steepest = [_steepest(block.term) for block, _ in sources]
+    largest = np.maximum(np.abs(coefficient).max(axis=1, initial=0), 1)
+    gain = np.zeros(builder.weights.shape[1])
+    for (block, _), steep, most in zip(sources, steepest, largest, strict=True):
+        gain += 4 * np.abs(block.weight) * steep * most
+    shape = [SHAPES[type(block.term.shape)] for block, _ in sources]
+    half = [block.term.family.size // block.term.shape.arity for block, _ in sources]
+    return {
+        **_sorted_entries("entry", entries, problem.classes),
+        **_sorted_entries("chosen", chosen, problem.classes),
+        "family_shape": np.array(shape, np.int32),
+        "family_plain": np.array([block.plain for block, _ in sources], bool),
+        "family_domain": np.array(family_domain, np.int32),
+        "family_half": np.array(half, np.int64),
+        "family_start": np.array([block.start for block, _ in sources], np.int64),
+        "domain": np.concatenate(domain).astype(np.int32),
+        "coefficient": coefficient,
+        "choice_coefficient": choice_coefficient,
+        "counter_base": _flat([term.family.constant for term in terms], np.float64),
+        "counter_parameter": _flat([_parameter(b) for b in counters], np.float64),
+        "counter_factor": _flat([_twice(t, t.factor) for t in terms], np.float64),
+        "counter_owner": _flat([_twice(b.term, b.term.owner) + b.first_owner for b in counters],
+                               np.int32),
+        "owner_term": np.repeat(np.arange(len(terms)), [t.owners for t in terms]).astype(np.int32),
+        "owner_bound": _flat([_bounds(term) for term in terms], np.float64),
+        "term_sense": np.array([SENSE[t.limit.sense] if t.limit else 0 for t in terms], np.int32),
+        "term_rho": np.array([float(block.rule) for block in counters]),
+        "term_weight": np.array([b.weight for b in counters]).reshape(
+            len(terms), builder.weights.shape[1]
+        ),
+        "term_outer": np.array([0 if b.rule else OUTER[b.term.outer] for b in counters], np.int32),
+        "counter_gain": gain,
+        "term_start": np.array([b.first_owner for b in counters] + [builder.owner_count], np.int64),
+    }  # fmt: skip
+
+
+def _steepest(term: Term) -> float:
+    """The most that a term's value changes when an aggregate changes by 1."""
+    return float(np.abs(term.factor).max(initial=0))
+
+
+def _sources(family: Family) -> list[Placed | Chosen]:
+    """What contributes to the counters of a family."""
+    return [*family.placed, *family.chosen]
+
+
+def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntArray]:
+    """Classes that contribute, and the part of each."""
+    if source.membership is not None:
+        return source.membership.task_class, source.membership.part
+    every = np.arange(problem.classes, dtype=np.int64)
+    return every, np.zeros(problem.classes, np.int64)
+
+
+def _append(entries: list[list[IntArray]], classes: IntArray, family: int, base: IntArray) -> None:
+    for column, values in zip(entries, (classes, np.full(classes.size, family), base), strict=True):
+        column.append(values)
+
+
+def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> dict[str, Any]:
+    of_class, family, base = (_flat(column, np.int64) for column in entries)
+    order = np.argsort(of_class, kind="stable")
+    return {
+        f"{name}_start": np.searchsorted(of_class[order], np.arange(classes + 1)).astype(np.int32),
+        f"{name}_family": family[order].astype(np.int32),
+        f"{name}_base": base[order].astype(np.int64),
+    }
+
+
+def _flat(pieces: list[IntArray], kind: type[np.generic]) -> NDArray[np.generic]:
+    return np.concatenate([np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)])
+
+
+def _parameter(block: _Counters) -> IntArray:
+    term = block.term
+    if block.plain and term.limit is not None:
+        return term.limit.bound[term.owner]
+    match term.shape:
+        case Excess(threshold=threshold):
+            return threshold
+        case Steps(block=size):
+            return size
+    return np.zeros(term.family.size, np.int64)
+
+
+def _twice(term: Term, values: IntArray) -> IntArray:
+    """Values by k for every aggregate: both places of a two-place shape have the same."""
+    return np.tile(values, term.shape.arity)
+
+
+def _bounds(term: Term) -> IntArray:
+    return np.zeros(term.owners, np.int64) if term.limit is None else term.limit.bound

@@ -1,0 +1,126 @@
+"""The compiled search's record of a placement says what the checker says, move after move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from generate import instances_with
+from goal_laws import Case, Formulated, Scored
+from numpy.typing import NDArray
+
+from optalloc.engines.local import moves
+from optalloc.engines.local.loading import LoadedTables, load_tables
+from optalloc.engines.local.search import Placed, focus
+from optalloc.engines.protocol import Unsupported
+from optalloc.formulation.registry import policy_classes
+
+IntArray = NDArray[np.int64]
+SEEDS = 40
+"""Random instances of each policy class."""
+STEPS, MOVES = 6, 30
+"""Looks at a walk, and moves between them."""
+
+
+def searchable(kind: str) -> Iterator[tuple[Formulated, LoadedTables]]:
+    """The instances drawn for a policy class for which the search has words."""
+    for seed in range(SEEDS):
+        formulated = Formulated(Case(instances_with(policy_classes()[kind], seed), seed))
+        try:
+            yield formulated, load_tables(formulated.problem)
+        except Unsupported:
+            continue
+
+
+def known_to_search(formulated: Formulated, loaded: LoadedTables, scored: Scored) -> bool:
+    """Whether a placement keeps what the search cannot even try: labels, and required tasks."""
+    if formulated.merges_nodes and formulated.overloaded(scored):
+        return False
+    rules = {violation.rule for violation in scored.report.violations if violation.hard}
+    return not rules & {"labels", "required"} and loaded.values(scored.placement) is not None
+
+
+def agrees(placed: Placed, scored: Scored) -> None:
+    """Levels are the checker's, and there are violations where the checker finds some."""
+    tables, state = placed.tables, placed.state
+    assert tuple(state.total[: tables.levels]) == scored.levels
+    kept = state.violation[0] == 0 and bool(np.all(state.total <= tables.limit))
+    assert kept == scored.report.feasible
+
+
+@pytest.mark.parametrize("kind", policy_classes())
+def test_a_placement_has_the_values_that_the_checker_finds(kind: str) -> None:
+    compared = 0
+    for formulated, loaded in searchable(kind):
+        for scored in formulated.case.scored:
+            if known_to_search(formulated, loaded, scored):
+                values = loaded.values(scored.placement)
+                assert values is not None
+                # Merged nodes are filled one after the other: what is dealt out may be better.
+                dealt = formulated.case.score(loaded.placement(values))
+                assert dealt.placement.equals(scored.placement) or formulated.merges
+                agrees(Placed(loaded.model, 0, values), dealt)
+                compared += 1
+    assert compared > 0
+
+
+@pytest.mark.parametrize("kind", policy_classes())
+def test_the_record_after_moves_is_that_made_afresh(kind: str) -> None:
+    moved = 0
+    for formulated, loaded in searchable(kind):
+        for scored in formulated.case.samples:
+            if known_to_search(formulated, loaded, scored):
+                moved += walk(formulated, loaded, scored)
+    assert moved > 0
+
+
+def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
+    """Move at a high temperature, looking at the record from time to time; the moves made."""
+    tables = loaded.model
+    placed = Placed(tables, formulated.case.seed, loaded.values(start.placement))
+    placed.walk.setting[:] = (1e9, 1.0, 1.0, 0.0)
+    placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
+    for _ in range(STEPS):
+        moves.anneal(*placed.compiled, MOVES)
+        values = np.concatenate([placed.state.choice, placed.state.node]).astype(np.int64)
+        if not (
+            formulated.merges_nodes and placed.state.over.any()
+        ):  # Else it cannot be dealt out.
+            agrees(placed, formulated.case.score(loaded.placement(values)))
+        afresh = Placed(tables, 0, values)
+        for name in set(placed.state._fields) - {"away", "away_at"}:
+            mine, new = getattr(placed.state, name), getattr(afresh.state, name)
+            assert np.array_equal(mine, new), name
+    return int(placed.walk.taken.sum())
+
+
+@pytest.mark.parametrize("kind", policy_classes())
+def test_the_best_placement_is_the_best_that_was_met(kind: str) -> None:
+    """It keeps all rules, has the value that the search claims, and is no worse than the start."""
+    for formulated, loaded in searchable(kind):
+        if not loaded.model.levels:
+            continue
+        check_best(formulated, loaded, None)
+        for scored in formulated.case.samples:
+            if known_to_search(formulated, loaded, scored):
+                check_best(formulated, loaded, scored)
+
+
+def check_best(formulated: Formulated, loaded: LoadedTables, start: Scored | None) -> None:
+    """Walk from a placement, or from nothing, and look at the best after each part of the walk."""
+    values = None if start is None else loaded.values(start.placement)
+    placed = Placed(focus(loaded.model, 0, ()), formulated.case.seed, values)
+    placed.walk.setting[:] = (10.0, 1e6, 1e6, 0.0)
+    placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
+    placed.complete()
+    for _ in range(STEPS):
+        best = placed.walk.best[0]
+        if np.isfinite(best):
+            scored = formulated.case.score(loaded.placement(placed.best()))
+            assert scored.report.feasible
+            assert scored.levels[0] == best
+        moves.anneal(*placed.compiled, MOVES)
+        assert placed.walk.best[0] <= best
+    if start is not None and start.report.feasible and not formulated.merges_nodes:
+        assert placed.walk.best[0] <= start.levels[0]

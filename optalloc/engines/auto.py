@@ -37,7 +37,7 @@ LARGE_ENTRIES = 100_000
 """From this size on a proof is unlikely: the search for better solutions starts at once."""
 PROOF_SHARE, LONGEST_PROOF = 0.15, 30.0
 """Part of the time, and seconds, in which two exact engines race before one yields to a search."""
-STALL_SHARE, SHORTEST_STALL = 0.1, 3.0
+STALL_SHARE, SHORTEST_STALL = 0.1, 10.0
 """Part of the limit, and seconds, without any gain after which an exact engine yields."""
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact

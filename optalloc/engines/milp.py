@@ -17,6 +17,8 @@ from optalloc.engines.protocol import Bound, Emit, Form, Incumbent, IntArray, Jo
 from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
+TINY = 500
+"""Columns up to which a known solution makes HiGHS' first heuristic needless."""
 BOUND_INTERVAL = 0.1
 """Seconds between reports of the bound."""
 
@@ -128,8 +130,10 @@ class HighsSession:
     def _pass_start(self) -> None:
         """Start from the hint, later from the solution of the level before."""
         start = self._start
-        # This heuristic finds a first solution, and takes longer than all else in a small model.
-        self._highs.setOptionValue("mip_heuristic_run_feasibility_jump", start is None)
+        # It finds a first solution, and takes longer than all else in a tiny model; in a larger one
+        # what it finds helps the proof even where a solution is known.
+        jump = start is None or self.model.columns > TINY
+        self._highs.setOptionValue("mip_heuristic_run_feasibility_jump", jump)
         if start is not None:
             index = np.arange(start.size, dtype=np.int32)
             self._highs.setSolution(start.size, index, start.astype(np.float64))

@@ -23,8 +23,10 @@ from optalloc.engines.protocol import (
     run,
 )
 from optalloc.engines.race import POLL_SECONDS, Race, Runner
+from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.model import ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
+from optalloc.formulation.sparse import EXACT_INTEGER
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.result import StoppedBy
@@ -42,6 +44,8 @@ STALL_SHARE, SHORTEST_STALL = 0.1, 10.0
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
 engine: what refines it is then its cuts rather than random moves."""
+BOUND_SECONDS = 5.0
+"""Seconds that must be left for closed-form bounds, which take far less."""
 SHORTEST_MARGIN = 0.05
 """Seconds before the end by which engines say their last word, beside the time to check it."""
 GREEDY_SHARE = 0.25
@@ -157,6 +161,7 @@ class Run:
     def _two_searches(self, race: Race) -> None:
         """Local search and neighbourhoods; a tight bound makes room for an exact engine."""
         local = self._start(race, LOCAL)
+        self._bound()
         if self.request.threads == 1:
             return
         if self.ledger.placement is None:
@@ -202,8 +207,16 @@ class Run:
         with race.running():
             for thread in range(self.request.threads):
                 self._start(race, LOCAL, seed=self.request.seed + thread)
+            self._bound()
             race.wait(self.clock.left)
         self._conclude(race)
+
+    def _bound(self) -> None:
+        """Bound the levels without a model, given whatever of the earlier ones."""
+        if self.clock.left > BOUND_SECONDS:
+            for level, bound in enumerate(level_bounds(self.problem)):
+                if bound is not None:
+                    self.ledger.bound(Bound(level, bound, (EXACT_INTEGER,) * level))
 
     def _supported(self, name: str) -> bool:
         """Whether an engine is installed and has words for the problem."""

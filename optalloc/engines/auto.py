@@ -37,6 +37,8 @@ IN_PROCESS_SECONDS = 0.5
 """About what starting workers takes."""
 LARGE_ENTRIES = 100_000
 """From this size on a proof is unlikely: the search for better solutions starts at once."""
+HUGE_ENTRIES = 10_000_000
+"""From this size on engines that read a model find little in it, and need gigabytes to hold it."""
 PROOF_SHARE, LONGEST_PROOF = 0.15, 30.0
 """Part of the time, and seconds, in which two exact engines race before one yields to a search."""
 STALL_SHARE, SHORTEST_STALL = 0.1, 10.0
@@ -114,10 +116,10 @@ class Run:
             self._alone(name, self.clock.left, self.request.threads)
         elif name != AUTO:
             self._race_one(name)
-        elif entries is not None:
-            self._ladder(entries)
-        else:
+        elif entries is None or (entries > HUGE_ENTRIES and self._supported(LOCAL)):
             self._search()
+        else:
+            self._ladder(entries)
 
     def _affordable_entries(self) -> int | None:
         """Entries of a model, about; None if it would take too much time or memory."""

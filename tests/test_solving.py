@@ -239,8 +239,9 @@ def test_an_interruption_without_an_answer_is_passed_on(monkeypatch: pytest.Monk
 
 
 def test_a_model_beyond_the_memory_limit_is_not_started() -> None:
-    result = solve(knapsacks(), memory_limit=1)
+    result = solve(knapsacks(), engine="milp", memory_limit=1)
     assert result.stopped_by == "memory"
+    assert result.bound is None
 
 
 def test_partial_places_what_fits_and_names_the_rest() -> None:

@@ -1,0 +1,46 @@
+"""The local search as an engine, and closed-form bounds, on instances that are shipped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from test_solving import knapsacks
+
+from optalloc.engines.local.loading import load_tables
+from optalloc.formulation.bounding import level_bounds
+from optalloc.formulation.problem import Problem
+from optalloc.instance.files import load_instance
+from optalloc.objective import read_objective
+from optalloc.solving import solve
+
+SHIPPED = sorted((Path(__file__).parents[1] / "instances").glob("*/instance.json"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_a_proven_optimum_keeps_the_bounds_and_has_the_same_values_in_tables(path: Path) -> None:
+    instance = load_instance(path)
+    problem = Problem(instance, read_objective(instance))
+    best = solve(instance, deterministic=True)
+    assert best.status == "optimal"
+    assert best.placement is not None
+    loaded = load_tables(problem)
+    values = loaded.values(best.placement)
+    assert values is not None
+    levels = zip(problem.objective.levels, best.levels, level_bounds(problem), strict=True)
+    for k, (level, found, bound) in enumerate(levels):
+        sign = 1 if level.sense == "min" else -1
+        value = loaded.model.level_value_at(k, values)
+        assert level.stated(sign * value) == found.value
+        assert bound is None or bound <= value
+
+
+def test_the_local_search_finds_the_same_placement_again_and_none_below_the_optimum() -> None:
+    instance = knapsacks()
+    first, second = (solve(instance, engine="local", deterministic=True) for _ in range(2))
+    best = solve(instance, deterministic=True)
+    assert first.status == "feasible"
+    assert first.assignment == second.assignment
+    assert first.objective is not None
+    assert best.objective is not None
+    assert first.objective >= best.objective

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import cast
+
 import numpy as np
 import pytest
 from test_solving import knapsacks
@@ -10,10 +13,21 @@ from optalloc.engines import engine, engine_names, engines
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger
 from optalloc.engines.loading import LoadedModel, load
-from optalloc.engines.protocol import Bound, Clock, Finished, Form, Incumbent, Job, Message, run
+from optalloc.engines.protocol import (
+    Bound,
+    Clock,
+    Finished,
+    Form,
+    Incumbent,
+    IntArray,
+    Job,
+    Message,
+    Session,
+    run,
+)
 from optalloc.engines.race import Race
 from optalloc.engines.reducing import Reducer
-from optalloc.engines.worker import Worker, share
+from optalloc.engines.worker import Listener, Worker, share
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.translating import from_placement, to_placement
 from optalloc.instance.model import Instance
@@ -108,6 +122,38 @@ def test_a_killed_worker_is_heard_of() -> None:
             pass
         worker.close()
     assert "signal 9" in worker.failure()
+
+
+def test_nobody_waits_for_an_engine_that_does_not_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Offers that no pipe holds: a call that waited would never return."""
+    deaf = tmp_path / "deaf"
+    deaf.write_text("#!/bin/sh\nexec sleep 600\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(deaf))
+    file, shared = share(loaded(knapsacks()).model)
+    with file:
+        worker = Worker("milp", file, shared, Job(hint=np.zeros(10**6, np.int64)))
+        for _ in range(3):
+            worker.offer(np.zeros(10**6, np.int64))
+        worker.kill()
+    worker.close()
+
+
+def test_an_engine_hears_the_latest_of_what_was_offered_while_it_got_ready() -> None:
+    heard: list[int] = []
+
+    class Recorder:
+        def offer(self, values: IntArray) -> None:
+            heard.append(int(values[0]))
+
+    listener = Listener()
+    listener.hear(np.array([1]))
+    listener.hear(np.array([2]))
+    listener.opened(cast(Session, Recorder()))
+    listener.hear(np.array([3]))
+    assert heard == [2, 3]
 
 
 def test_the_search_improves_a_first_answer_and_tells_only_what_it_found() -> None:

@@ -98,3 +98,11 @@ def test_numbers_are_read_as_the_decimals_that_were_written() -> None:
 def test_too_many_quanta_are_refused(quantum: Fraction) -> None:
     with pytest.raises(quanta.QuantityOverflow):
         quanta.nearest([1e18], quantum)
+
+
+def test_whole_numbers_that_floats_cannot_hold_stay_exact() -> None:
+    stated = [2**53 + 1, 2**61 + 1, 0.5]
+    assert quanta.upward(stated, Fraction(1)).tolist() == [2**53 + 1, 2**61 + 1, 1]
+    assert quanta.downward(stated, Fraction(1)).tolist() == [2**53 + 1, 2**61 + 1, 0]
+    with pytest.raises(quanta.QuantityOverflow):
+        quanta.upward([2**62 + 1], Fraction(1))

@@ -88,11 +88,8 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
-        if name in (AUTO, GREEDY) or engine(name).needs_start:
+        if name in (AUTO, GREEDY) or (self.ledger.placement is None and not _proves(name)):
             self._greedy(1.0 if name == GREEDY else GREEDY_SHARE)
-        if name == GREEDY:
-            self.stopped_by = "iterations"
-            return
         if not self.ledger.proven:
             try:
                 self._run(name)
@@ -106,6 +103,11 @@ class Run:
 
     def _run(self, name: str) -> None:
         """Run an engine, or the ladder as far as models are affordable."""
+        if self.ledger.placement is None and not _proves(name):
+            self._settle()
+        if name == GREEDY or self.infeasible:
+            self.stopped_by = "iterations"
+            return
         modelled = name == AUTO or engine(name).form != "tables"
         entries = self._affordable_entries() if modelled else None
         if entries is None and modelled and name != AUTO:
@@ -137,13 +139,18 @@ class Run:
         if greedy.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
             self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
 
-    def _ladder(self, entries: int) -> None:
-        """Try small models here; race two exact engines, or two kinds of search on large ones."""
-        if entries <= SMALL_ENTRIES:
+    def _settle(self) -> None:
+        """Find a placement of a small problem, or a proof that there is none, for who cannot."""
+        entries = self._affordable_entries()
+        if entries is not None and entries <= SMALL_ENTRIES:
             # More threads would spin for work that a small model does not have.
             self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
-            if self.infeasible or self.ledger.proven:
-                return
+
+    def _ladder(self, entries: int) -> None:
+        """Try small models here; race two exact engines, or two kinds of search on large ones."""
+        self._settle()
+        if self.infeasible or self.ledger.proven:
+            return
         race = Race(self.ledger, self.clock, self.request.memory)
         with race.running():
             if self.clock.limit == float("inf"):
@@ -299,6 +306,13 @@ class Run:
         request = self.request
         margin = self._margin(seconds)
         return Job(seconds, margin, threads, seed, request.deterministic, request.log, hint)
+
+
+def _proves(name: str) -> bool:
+    """Whether an engine can prove that there is no placement."""
+    if name in (AUTO, GREEDY):
+        return name == AUTO
+    return not engine(name).needs_start and engine(name).form != "tables"
 
 
 def estimate_entries(problem: Problem) -> int:

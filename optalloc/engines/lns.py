@@ -13,6 +13,8 @@ import importlib.util
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import repeat
+from math import isfinite
 
 import numpy as np
 
@@ -38,6 +40,8 @@ RELAXATION_SHARE = 0.25
 """Part of the time that the relaxation may take."""
 KERNEL_SHARE = 0.15
 """Part of the time for the small model of all that the relaxation finds cheap."""
+REPAIRS_WITHOUT_CLOCK = 100
+"""Repairs of a level where no time limit ends them."""
 LEAST_CHANCE = 0.2
 """Chance of the worst kind of neighbourhood against that of the best."""
 
@@ -105,10 +109,11 @@ class _Search:
     def run(self, clock: Clock) -> LevelResult:
         self._take_offer(clock)
         self._start_from_relaxation(clock)
-        while clock.left > 0:
+        steps = repeat(None) if isfinite(clock.limit) else repeat(None, REPAIRS_WITHOUT_CLOCK)
+        for _ in steps:
             self._take_offer(clock)
-            if self.values is None:
-                return LevelResult("stopped", None)
+            if self.values is None or clock.left <= 0:
+                break
             self._step(clock)
         return LevelResult("stopped", self.values)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import pickle
+import queue
 import signal
 import struct
 import subprocess
@@ -90,19 +91,19 @@ class Worker:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
         )
         self._errors: list[bytes] = []
-        self._drain = threading.Thread(target=self._read_errors, daemon=True)
-        self._drain.start()
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError):  # A child that is gone already: `receive` says so.
-            _write(self._process.stdin, (engine, shared, job))
-            self._process.stdin.flush()
+        self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._orders.put((engine, shared, job))
+        # A child that is busy does not read: whoever writes to it may have to wait.
+        self._threads = [
+            threading.Thread(target=work, daemon=True)
+            for work in (self._read_errors, self._write_orders)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def offer(self, values: IntArray) -> None:
-        """Tell the engine of a better solution found elsewhere."""
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError, ValueError):  # The child may have ended.
-            _write(self._process.stdin, Incumbent(values))
-            self._process.stdin.flush()
+        """Tell the engine of a better solution found elsewhere, as soon as it listens."""
+        self._orders.put(Incumbent(values))
 
     def receive(self) -> Message | None:
         """Wait for the next message; None when the process has ended without a last word."""
@@ -122,7 +123,7 @@ class Worker:
     def failure(self) -> str:
         """What the process wrote to its error stream, and how it ended."""
         code = self._process.wait()
-        self._drain.join(timeout=1)
+        self._threads[0].join(timeout=1)
         lines = b"".join(self._errors).decode(errors="replace").strip().splitlines()
         ended = f"signal {-code}" if code < 0 else f"exit code {code}"
         return f"{lines[-1]} ({ended})" if lines else ended
@@ -132,7 +133,9 @@ class Worker:
         with suppress(ProcessLookupError):  # It may have ended by itself.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._drain.join(timeout=1)
+        self._orders.put(None)
+        for thread in self._threads:
+            thread.join(timeout=1)
         for stream in (self._process.stdin, self._process.stderr):
             if stream is not None:
                 _close(stream)
@@ -146,6 +149,20 @@ class Worker:
         assert self._process.stderr is not None
         for line in self._process.stderr:
             self._errors.append(line)
+
+    def _write_orders(self) -> None:
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # A child that is gone: `receive` says so.
+            while (order := self._next_order()) is not None:
+                _write(self._process.stdin, order)
+                self._process.stdin.flush()
+
+    def _next_order(self) -> Any:
+        """Wait for an order; of several offers only the latest is worth hearing."""
+        order = self._orders.get()
+        while isinstance(order, Incumbent) and not self._orders.empty():
+            order = self._orders.get()
+        return order
 
 
 def _close(stream: IO[bytes]) -> None:
@@ -190,8 +207,10 @@ def main() -> None:
             channel.flush()
 
     model = shared.load(int(sys.argv[1]))
+    listener = Listener()
+    listener.start()
     session = engine(name).open(model, job)
-    threading.Thread(target=_listen, args=(session,), daemon=True).start()
+    listener.opened(session)
     finished: Finished = run(session, model, job, emit)
     emit(finished)
     channel.flush()
@@ -199,13 +218,42 @@ def main() -> None:
     os._exit(0)
 
 
-def _listen(session: Session) -> None:
-    """Pass on what the parent offers; end when it closes standard input, at the latest by dying."""
-    while True:
-        message = _read(sys.stdin.buffer)
-        if message is None:
-            os.killpg(os.getpid(), signal.SIGKILL)
-        session.offer(message.values)
+class Listener(threading.Thread):
+    """Hears what the parent offers while the engine gets ready, and passes on the latest.
+
+    Ends the process when the parent closes standard input, at the latest by dying.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self._session: Session | None = None
+        self._latest: IntArray | None = None
+        self._lock = threading.Lock()
+
+    def run(self) -> None:
+        """Listen for good."""
+        while True:
+            message = _read(sys.stdin.buffer)
+            if message is None:
+                os.killpg(os.getpid(), signal.SIGKILL)
+            self.hear(message.values)
+
+    def hear(self, values: IntArray) -> None:
+        """Pass on a better solution, once there is an engine that listens."""
+        with self._lock:
+            self._latest = values
+            self._pass_on()
+
+    def opened(self, session: Session) -> None:
+        """The engine listens from now on."""
+        with self._lock:
+            self._session = session
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if self._session is not None and self._latest is not None:
+            self._session.offer(self._latest)
+            self._latest = None
 
 
 if __name__ == "__main__":

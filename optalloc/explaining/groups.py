@@ -52,17 +52,18 @@ class Reach:
         columns = kinds.problem.columns
         self.names, self.domain = columns.scope(scope)
         self.entry = columns.node_entry
-        self._line = kinds.lines[1].tolist()
+        self.entries, line = kinds.reachable
+        self._line = line.tolist()
         self._known: dict[frozenset[int], tuple[BoolArray, bool]] = {}
 
     def lines(self, kinds: IntArray) -> frozenset[int]:
-        """Sets of node entries that kinds of tasks may use, as lines of `Kinds.lines`."""
+        """Sets of node entries that kinds of tasks may use, as lines of `Kinds.reachable`."""
         return frozenset([self._line[k] for k in kinds.tolist()])
 
     def of(self, lines: frozenset[int]) -> tuple[BoolArray, bool]:
         """Domains that some sets of node entries reach, and whether they have a node in none."""
         if lines not in self._known:
-            entries = np.asarray(self.kinds.lines[0][sorted(lines)].any(axis=0), bool)
+            entries = np.asarray(self.entries[sorted(lines)].any(axis=0), bool)
             domain = self.domain[entries[self.entry]]
             reached = np.zeros(len(self.names), bool)
             reached[domain[domain >= 0]] = True
@@ -145,8 +146,10 @@ def nothing_to_depend_on(kinds: Kinds, members: Members) -> Iterator[Reason]:
                 met.add((wanted, offered))
             for k in alone:
                 why = "that group has no tasks"
-                if other.size:
-                    entries = kinds.lines[0][sorted(reach.lines(np.array([k])))[0]]
+                if other.size and not hosts.any():
+                    why = f"none of its tasks fits in any {policy.scope}"
+                elif other.size:
+                    entries = reach.entries[sorted(reach.lines(np.array([k])))[0]]
                     where = name_entries(problem.columns, entries)
                     why = f"no {policy.scope} that it can reach (on {where}) can host that group"
                 name = problem.instance.tasks[int(kinds.task[k])].name

@@ -7,11 +7,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.explaining.sites import empty_sites, room
 from optalloc.formulation.problem import Problem
 from optalloc.instance.factored import Factored
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+
+
+MOST_PAIRS = 4_000_000
+"""Pairs of kinds and node entries of which each is looked at."""
 
 
 class Kinds:
@@ -75,17 +80,23 @@ class Kinds:
         """Sets of node entries, (lines, entries), and the one that each kind can reach."""
         allowed = self.problem.allowed
         mask_of_row = allowed.row_kind[self.row]
-        known: dict[frozenset[int], int] = {}
-        line = np.zeros(self.task.size, np.int64)
-        ends = (self.start + self.length).tolist()
-        listed = mask_of_row.tolist()
-        for k, (low, high) in enumerate(zip(self.start.tolist(), ends, strict=True)):
-            line[k] = known.setdefault(frozenset(listed[low:high]), len(known))
-        entries = allowed.mask.shape[1]
-        table = np.zeros((len(known), entries), bool)
-        for masks, i in known.items():
-            table[i] = allowed.mask[sorted(masks)].any(axis=0)
-        return table, line
+        return _joined(allowed.mask, mask_of_row, self.start, self.length)
+
+    @cached_property
+    def reachable(self) -> tuple[BoolArray, IntArray]:
+        """As `lines`, of those entries alone on which a replica fits; as `lines` where many are."""
+        problem, columns = self.problem, self.problem.columns
+        signature = [demand.signature(self.row) for demand in columns.demand]
+        signature.append(problem.allowed.row_kind[self.row, None])
+        _, first, alike = np.unique(
+            np.concatenate(signature, axis=1), axis=0, return_index=True, return_inverse=True
+        )
+        sites = empty_sites(problem)
+        if first.size * sites.node.size > MOST_PAIRS:
+            return self.lines
+        fits = room(problem, self.row[first], sites, np.ones(first.size, np.int64)) > 0
+        fitting, same = np.unique(fits, axis=0, return_inverse=True)
+        return _joined(fitting, same.ravel()[alike.ravel()], self.start, self.length)
 
     def least(self, quantity: Factored, sign: int = 1) -> IntArray:
         """Smallest ``sign * quantity`` of each row over the node entries that it may use."""
@@ -109,3 +120,18 @@ class Kinds:
             value = np.array(value)
             value[speaks] = np.where(seen == worst, 0, seen)[inverse.ravel()]
         return np.asarray(value, np.int64)
+
+
+def _joined(
+    table: BoolArray, of_row: IntArray, start: IntArray, length: IntArray
+) -> tuple[BoolArray, IntArray]:
+    """Union of the lines of the rows of each kind: the distinct ones, and that of each kind."""
+    known: dict[frozenset[int], int] = {}
+    line = np.zeros(start.size, np.int64)
+    listed = of_row.tolist()
+    for k, (low, size) in enumerate(zip(start.tolist(), length.tolist(), strict=True)):
+        line[k] = known.setdefault(frozenset(listed[low : low + size]), len(known))
+    joined = np.zeros((len(known), table.shape[1]), bool)
+    for lines, i in known.items():
+        joined[i] = table[sorted(lines)].any(axis=0)
+    return joined, line

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.explaining.kinds import Kinds
+from optalloc.explaining.moving import Leaving
 from optalloc.explaining.words import measured
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.goals.draw import Cost, Energy, Power
+from optalloc.formulation.goals.moves import Moves
 from optalloc.formulation.goals.nodes import Nodes
 from optalloc.formulation.shapes import Identity
 from optalloc.formulation.terms import Metric, Term
@@ -32,8 +34,12 @@ def broken_limits(kinds: Kinds) -> Iterator[Reason]:
         metric = problem.metrics[i]
         if policy.at_most is not None:
             least = floor_of(kinds, policy, metric, 1)
+            why = "for what must run"
+            if isinstance(policy, Moves):
+                leaving = Leaving(problem)
+                least, why = leaving.replicas, f"({leaving.said()})"
             if least is not None and least > whole(exact(policy.at_most) / quantum, down=True):
-                text = f"at least {measured(columns, policy, least * quantum)} for what must run"
+                text = f"at least {measured(columns, policy, least * quantum)} {why}"
                 limit = measured(columns, policy, policy.at_most)
                 over = measured(columns, policy, least * quantum - exact(policy.at_most))
                 yield Reason("", f"{label}: {text}, at most {limit} allowed: {over} over")

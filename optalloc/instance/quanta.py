@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from math import floor, gcd, log10
+from math import ceil, floor, gcd, log10
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -50,12 +51,16 @@ def nearest(values: ArrayLike, quantum: Fraction) -> IntArray:
 def upward(values: ArrayLike, quantum: Fraction) -> IntArray:
     """Round up: for demands."""
     scaled = _scaled(values, quantum)
+    if _passes_floats(scaled):
+        return _exactly(values, quantum, ceil)
     return _integers(np.ceil(scaled - _slack(scaled)))
 
 
 def downward(values: ArrayLike, quantum: Fraction) -> IntArray:
     """Round down: for capacities."""
     scaled = _scaled(values, quantum)
+    if _passes_floats(scaled):
+        return _exactly(values, quantum, floor)
     return _integers(np.floor(scaled + _slack(scaled)))
 
 
@@ -86,6 +91,20 @@ def _scaled(values: ArrayLike, quantum: Fraction) -> FloatArray:
         raise QuantityOverflow(f"a quantum of about 1e-{digits} is too fine") from None
     # A quantum of 1/n is applied by multiplying: 0.1 * 1000 is exact where 0.1 / 0.001 is not.
     return np.asarray(array * factor, np.float64)
+
+
+def _passes_floats(scaled: FloatArray) -> bool:
+    """Whether some numbers are so large that floats are too coarse for quanta."""
+    return bool(np.abs(scaled).max(initial=0.0) >= 2.0**49)
+
+
+def _exactly(values: ArrayLike, quantum: Fraction, rounded: Callable[[Fraction], int]) -> IntArray:
+    """Round numbers of any size, one by one, as the decimals that were written."""
+    stated = np.asarray(values, object)
+    whole = [rounded(exact(number) / quantum) for number in stated.ravel().tolist()]
+    if max(map(abs, whole)) > LARGEST:
+        raise QuantityOverflow(f"{max(map(abs, whole)):.3g} quanta, more than 2**62")
+    return np.array(whole, np.int64).reshape(stated.shape)
 
 
 def _slack(scaled: FloatArray) -> FloatArray:

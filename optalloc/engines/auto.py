@@ -50,7 +50,8 @@ BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
 SHORTEST_MARGIN = 0.05
 """Seconds before the end by which engines say their last word, beside the time to check it."""
-GREEDY_SHARE = 0.25
+FIRST_SHARE, GREEDY_SHARE = 0.6, 0.25
+"""Part of the time for a first answer, and for another one where there is one already."""
 LONGEST_GREEDY = 60.0
 SECONDS_PER_ENTRY = 4e-7
 """Time to formulate and load an entry of a model, from measurements; an upper estimate."""
@@ -88,8 +89,10 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
-        if name in (AUTO, GREEDY) or (self.ledger.placement is None and not _proves(name)):
-            self._greedy(1.0 if name == GREEDY else GREEDY_SHARE)
+        nothing = self.ledger.placement is None
+        if name in (AUTO, GREEDY) or (nothing and not _proves(name)):
+            share = FIRST_SHARE if nothing else GREEDY_SHARE
+            self._greedy(1.0 if name == GREEDY else share)
         if not self.ledger.proven:
             try:
                 self._run(name)

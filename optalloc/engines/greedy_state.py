@@ -1,0 +1,349 @@
+"""A placement under construction: what is placed, and every term's aggregates for it.
+
+Generic over the terms: what one more replica of a block changes is evaluated on all nodes at once.
+Rules of the form "at most" limit the room for it; those of the form "at least", and implications,
+only guide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.greedy_terms import Link, Tracked, limits, links_of, track
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.terms import Chosen, Placed
+from optalloc.formulation.translating import expand_placement
+from optalloc.instance.placement import Placement
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass
+class View:
+    """What one more replica of a block changes on the nodes that may take one.
+
+    Parameters
+    ----------
+    nodes : (k,)
+        The nodes.
+    room : (k,)
+        How many replicas the rules allow.
+    keys : each (k,)
+        What it costs: rules that guide, then levels in order.
+    use, overload : (k,)
+        How much it takes of rules that block, and by how much it breaks them, in parts of limits.
+    separable
+        Whether what is placed on one node changes nothing for the others.
+    """
+
+    nodes: IntArray
+    room: IntArray
+    keys: list[IntArray]
+    use: FloatArray
+    overload: FloatArray
+    separable: bool = True
+
+    def only(self, kept: BoolArray) -> None:
+        """Keep some of the nodes."""
+        self.nodes, self.room = self.nodes[kept], self.room[kept]
+        self.use, self.overload = self.use[kept], self.overload[kept]
+        self.keys = [key[kept] for key in self.keys]
+
+
+@dataclass(frozen=True)
+class Contributor:
+    """A replica's block and node, and what it adds to which aggregates of a term."""
+
+    block: int
+    node: int
+    amount: int
+    index: IntArray
+
+
+@dataclass
+class State:
+    """What is placed of a problem so far: ``x[block][node]`` replicas, ``y[choice]`` tasks."""
+
+    problem: Problem
+    x: dict[int, dict[int, int]] = field(default_factory=dict)
+    blocks_on: dict[int, set[int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        problem = self.problem
+        self.entries = problem.columns.node_entry[problem.node_classes.node]
+        self.first = np.searchsorted(problem.choice_class, np.arange(problem.classes + 1))
+        limited, self.most = limits(problem)
+        self.spent = np.zeros(self.most.size, np.int64)
+        self.tracked = track(problem, limited)
+        self.links = links_of(self.tracked, problem.classes)
+        self.y = np.zeros(problem.choices, np.int64)
+        self.left = problem.task_classes.count.copy()
+        self.stays: dict[int, dict[int, int]] = {}
+        for k, n, replicas in zip(*(part.tolist() for part in problem.home), strict=True):
+            self.stays.setdefault(k, {})[n] = replicas
+        self.links_that_block = [link for link in self.links if link.tracked.blocks]
+        self.links_that_guide = [link for link in self.links if not link.tracked.blocks]
+
+    def placement(self) -> Placement:
+        """What is placed, expanded to the instance's tasks and nodes."""
+        block, node, replicas = self.pairs()
+        order = np.lexsort((node, block))
+        return expand_placement(self.problem, self.y, block[order], node[order], replicas[order])
+
+    def pairs(self) -> tuple[IntArray, IntArray, IntArray]:
+        """Block, node and number of all replicas that are placed."""
+        placed = [(b, n, k) for b, nodes in self.x.items() for n, k in nodes.items()]
+        block, node, replicas = np.array(placed, np.int64).reshape(-1, 3).T
+        return block, node, replicas
+
+    @property
+    def broken(self) -> bool:
+        """Whether some rule does not hold."""
+        return any(tracked.broken().size for tracked in self.tracked)
+
+    # -- what placing would change --------------------------------------------------------------
+
+    def row_change(self, choice: int) -> tuple[IntArray, IntArray]:
+        """What choosing a row changes by itself: at each level, and of each limit on a goal."""
+        row = self.problem.choice_row[choice]
+        levels = np.zeros(len(self.problem.objective.levels), np.int64)
+        drawn = np.zeros(len(self.most), np.int64)
+        for tracked in self.tracked:
+            for chosen in tracked.term.family.chosen:
+                amount = int(chosen.coefficient[row])
+                levels += tracked.weight * amount
+                if tracked.limited >= 0:
+                    drawn[tracked.limited] += tracked.factor * amount
+        return levels, drawn
+
+    def view(self, block: int, wanted: int, forced: bool = False) -> View:
+        """Evaluate one more replica of a block, of which so many are wanted.
+
+        On nodes where the rules that block allow one; or, forced, on those where they would if
+        nothing else were there.
+        """
+        problem = self.problem
+        kind = problem.allowed.row_kind[problem.block_row[block]]
+        nodes = np.flatnonzero(problem.allowed.mask[kind, self.entries])
+        levels = len(problem.objective.levels)
+        keys = [np.zeros(nodes.size, np.int64) for _ in range(levels + 1)]
+        use, overload = np.zeros(nodes.size), np.zeros(nodes.size)
+        view = View(nodes, np.full(nodes.size, wanted), keys, use, overload)
+        home = self._home_on(block, nodes)
+        k = int(problem.block_class[block])
+        for link in self.links_that_block:
+            if link.parts_of(k) and view.nodes.size:
+                self._limit(link, block, home, view)
+        if forced:
+            view.room = np.where(np.isfinite(view.overload), wanted, 0)
+        view.only(view.room > 0)
+        draws = np.zeros((self.most.size, view.nodes.size), np.int64)
+        home = self._home_on(block, view.nodes)
+        for link in self.links_that_guide:
+            if link.parts_of(k) and view.nodes.size:
+                self._weigh(link, block, home, view, draws)
+        for most, spent, draw in zip(self.most, self.spent, draws, strict=True):
+            fits = np.maximum(most - spent, 0) // np.maximum(draw, 1)
+            view.room = np.where(draw > 0, np.minimum(view.room, fits), view.room)
+        view.only(view.room > 0)
+        return view
+
+    def _limit(self, link: Link, block: int, home: IntArray, view: View) -> None:
+        """Lower the room by a rule."""
+        tracked, placed = link.tracked, link.placed
+        step_at = self._step(placed, block, view.nodes, home)
+        inside = step_at.nonzero()[0]
+        if not inside.size:
+            return
+        view.separable &= link.separable
+        assert tracked.term.limit is not None
+        for part in link.parts_of(int(self.problem.block_class[block])):
+            index = part * placed.domains + placed.domain[view.nodes[inside]]
+            change, owner = tracked.change(index, step_at[inside])
+            bound, now = tracked.term.limit.bound[owner], tracked.reduced[owner]
+            free = np.maximum((bound - now) // np.maximum(change, 1), 0)
+            room = view.room[inside]
+            view.room[inside] = np.where(change > 0, np.minimum(room, free), room)
+            view.use[inside] += np.maximum(change, 0) / np.maximum(bound, 1)
+            over = np.maximum(now + change - bound, 0) / np.maximum(bound, 1)
+            # Where it breaks the rule alone, nothing is gained by clearing the place.
+            over = np.where(change > np.maximum(bound, 0), np.inf, over)
+            view.overload[inside] += np.where(change > 0, over, 0.0)
+
+    def _weigh(self, link: Link, block: int, home: IntArray, view: View, draws: IntArray) -> None:
+        """Add what one replica changes in a term to the keys and to what limits on goals hold."""
+        tracked, placed = link.tracked, link.placed
+        step_at = self._step(placed, block, view.nodes, home)
+        inside = step_at.nonzero()[0]
+        if not inside.size:
+            return
+        view.separable &= link.separable
+        for part in link.parts_of(int(self.problem.block_class[block])):
+            index = part * placed.domains + placed.domain[view.nodes[inside]]
+            change, owner = tracked.change(index, step_at[inside])
+            effect = tracked.effect(change, owner)
+            if tracked.rule:
+                view.keys[0][inside] += effect
+            if tracked.limited >= 0:
+                draws[tracked.limited, inside] += tracked.factor * effect
+            for level in tracked.weight.nonzero()[0]:
+                view.keys[level + 1][inside] += tracked.weight[level] * effect
+
+    def _step(self, placed: Placed, block: int, nodes: IntArray, home: IntArray) -> IntArray:
+        """What one more replica on some nodes adds to the aggregates of a contribution."""
+        row, at = self.problem.block_row[[block]], self.problem.node_classes.node[nodes]
+        counted = placed.domain[nodes] >= 0
+        if placed.arrivals_only:
+            counted &= home == 0
+        return np.where(counted, placed.coefficient.at(row, at) * placed.scale, 0)
+
+    def _home_on(self, block: int, nodes: IntArray) -> IntArray:
+        """Replicas that could still stay on some nodes."""
+        left = self.home_left(block)
+        return np.zeros(nodes.size, np.int64) if left is None else left[nodes]
+
+    def home_left(self, block: int) -> IntArray | None:
+        """Replicas that could still stay on each node."""
+        homes = self.stays.get(int(self.problem.block_class[block]))
+        if homes is None:
+            return None
+        left = np.zeros(self.problem.nodes, np.int64)
+        for node, replicas in homes.items():
+            left[node] = max(replicas - self.x.get(block, {}).get(node, 0), 0)
+        return left
+
+    # -- changes ---------------------------------------------------------------------------------
+
+    def move(self, block: int, nodes: IntArray, number: IntArray) -> None:
+        """Put replicas of a block on distinct nodes, or take them off again (negative numbers)."""
+        k = int(self.problem.block_class[block])
+        homes = self.stays.get(k, {})
+        arriving = number.copy()
+        for i, (node, more) in enumerate(zip(nodes.tolist(), number.tolist(), strict=True)):
+            here = self.x.get(block, {}).get(node, 0)
+            staying = homes.get(node, 0)
+            arriving[i] = max(here + more - staying, 0) - max(here - staying, 0)
+            self._put(block, node, here + more)
+        nowhere = np.zeros(nodes.size, np.int64)
+        for link in self.links:
+            parts, placed = link.parts_of(k), link.placed
+            if not parts:
+                continue
+            total = self._step(placed, block, nodes, nowhere)
+            total = total * (arriving if placed.arrivals_only else number)
+            used = np.flatnonzero(total)
+            for part in parts if used.size else ():
+                at = part * placed.domains + placed.domain[nodes[used]]
+                self._spend(link.tracked, link.tracked.add(at, total[used]))
+
+    def settle(self, block: IntArray, node: IntArray, number: IntArray) -> None:
+        """Put replicas of many blocks where they run now; nothing else is placed yet."""
+        for b, n, k in zip(block.tolist(), node.tolist(), number.tolist(), strict=True):
+            self._put(b, n, k)
+        row, at = self.problem.block_row[block], self.problem.node_classes.node[node]
+        for link in self.links:
+            placed = link.placed
+            if placed.arrivals_only:
+                continue
+            amount = placed.coefficient.at(row, at) * placed.scale * number
+            amount = np.where(placed.domain[node] >= 0, amount, 0)
+            index, part = self._parts(link, self.problem.block_class[block])
+            used = np.flatnonzero(amount[index])
+            index, part = index[used], part[used]
+            position = part * placed.domains + placed.domain[node[index]]
+            self._spend(link.tracked, link.tracked.add(position, amount[index]))
+
+    def _parts(self, link: Link, task_class: IntArray) -> tuple[IntArray, IntArray]:
+        """Parts of many classes, as pairs of an index into these and a part."""
+        member = link.placed.membership
+        every = np.arange(task_class.size, dtype=np.int64)
+        if member is None:
+            return every, np.zeros_like(every)
+        low, size = link.parts[task_class], np.diff(link.parts)[task_class]
+        index = np.repeat(every, size)
+        within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+        return index, member.part[low[index] + within]
+
+    def contributors(self, tracked: Tracked, owner: int) -> list[Contributor]:
+        """All replicas that add to one j of a term; of an implication, those that imply."""
+        found = []
+        aggregates = np.flatnonzero(tracked.term.owner == owner)
+        for link in self.links:
+            if link.tracked is tracked:
+                part, domain = np.divmod(aggregates, link.placed.domains)
+                found += self._contributors(link, np.unique(part), np.unique(domain))
+        return found
+
+    def _contributors(self, link: Link, parts: IntArray, domains: IntArray) -> list[Contributor]:
+        """Replicas that add to some parts and domains of a link."""
+        placed, problem = link.placed, self.problem
+        inside = np.isin(placed.domain, domains)
+        if placed.membership is None:
+            nodes = np.flatnonzero(inside).tolist()
+            pairs = [(b, n) for n in nodes for b in self.blocks_on.get(n, ())]
+        else:
+            classes = np.unique(
+                placed.membership.task_class[np.isin(placed.membership.part, parts)]
+            )
+            held = [b for k in classes.tolist() for b in self.blocks_of(k) if b in self.x]
+            pairs = [(b, n) for b in held for n in self.x[b] if inside[n]]
+        if not pairs:
+            return []
+        block, node = np.array(sorted(pairs), np.int64).T
+        row, at = problem.block_row[block], problem.node_classes.node[node]
+        amount = placed.coefficient.at(row, at) * placed.scale
+        known = set(parts.tolist())
+        found = []
+        for b, n, a in zip(block.tolist(), node.tolist(), amount.tolist(), strict=True):
+            if a and self._counts(placed, b, n):
+                mine = known.intersection(link.parts_of(int(problem.block_class[b])))
+                at_index = [p * placed.domains + int(placed.domain[n]) for p in sorted(mine)]
+                found.append(Contributor(b, n, a, np.array(at_index, np.int64)))
+        return found
+
+    def blocks_of(self, task_class: int) -> list[int]:
+        """Blocks of a class."""
+        choices = slice(self.first[task_class], self.first[task_class + 1])
+        return sorted(set(self.problem.choice_block[choices].tolist()))
+
+    def _counts(self, placed: Placed, block: int, node: int) -> bool:
+        """Whether a replica adds to a contribution: those that stay do not arrive."""
+        if not placed.arrivals_only:
+            return True
+        homes = self.stays.get(int(self.problem.block_class[block]), {})
+        return self.x[block][node] > homes.get(node, 0)
+
+    def choose(self, choice: int, count: int) -> None:
+        """Count tasks that run in a row, or no longer do."""
+        self.y[choice] += count
+        k = int(self.problem.choice_class[choice])
+        self.left[k] -= count
+        row = self.problem.choice_row[choice]
+        for tracked in self.tracked:
+            for chosen in tracked.term.family.chosen:
+                amount = int(chosen.coefficient[row]) * count
+                for part in self._chosen_parts(chosen, k) if amount else ():
+                    self._spend(tracked, tracked.add(np.array([part]), np.array([amount])))
+
+    def _chosen_parts(self, chosen: Chosen, k: int) -> list[int]:
+        member = chosen.membership
+        if member is None:
+            return [0]
+        low, high = np.searchsorted(member.task_class, [k, k + 1])
+        return [int(part) for part in member.part[low:high]]
+
+    def _put(self, block: int, node: int, number: int) -> None:
+        if number:
+            self.x.setdefault(block, {})[node] = number
+            self.blocks_on.setdefault(node, set()).add(block)
+        elif self.x.get(block, {}).pop(node, None):
+            self.blocks_on[node].discard(block)
+
+    def _spend(self, tracked: Tracked, change: int) -> None:
+        if tracked.limited >= 0:
+            self.spent[tracked.limited] += tracked.factor * change

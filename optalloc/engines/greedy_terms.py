@@ -1,0 +1,202 @@
+"""Terms with the current value of their aggregates, for a placement under construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.formulation.encoding import whole
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.shapes import Identity
+from optalloc.formulation.terms import Limit, Membership, Placed, Term
+from optalloc.instance.quanta import exact
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass
+class Tracked:
+    """A term with the current value of its aggregates.
+
+    Parameters
+    ----------
+    term
+        A term whose values are summed (or folded by outer) over j.
+    y
+        Its aggregates now.
+    reduced
+        Its j now.
+    weight
+        Per level: what one unit adds to it (turned so that less is better).
+    rule
+        Whether its limit is hard.
+    limited, factor
+        Which of the hard limits on goals it adds to (-1: none), and what one unit adds.
+    """
+
+    term: Term
+    y: IntArray
+    reduced: IntArray
+    weight: IntArray
+    rule: bool
+    limited: int
+    factor: int
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it is a rule that placed replicas must not break."""
+        limit = self.term.limit
+        return (
+            self.rule
+            and self.term.shape.arity == 1
+            and limit is not None
+            and limit.sense == "at_most"
+        )
+
+    def change(self, index: IntArray, step: IntArray) -> tuple[IntArray, IntArray]:
+        """What adding to single aggregates, each by itself, changes, and the j of each."""
+        term = self.term
+        if term.shape.arity == 1:
+            shape, y = term.shape.at(index), self.y[index]
+            k = index
+            change = shape.value(y + step) - shape.value(y)
+        else:
+            half = self.y.size // 2
+            k = index % half
+            y = np.concatenate([self.y[k], self.y[k + half]])
+            added = np.concatenate([step * (index < half), step * (index >= half)])
+            change = term.shape.value(y + added) - term.shape.value(y)
+        return change * term.factor[k], term.owner[k]
+
+    def effect(self, change: IntArray, owner: IntArray) -> IntArray:
+        """What changes of j change in the term's value, or in the violation of its limit."""
+        if self.term.limit is None:
+            return change
+        now = self.reduced[owner]
+        limit = self.term.limit
+        return violation(limit, now + change, owner) - violation(limit, now, owner)
+
+    def add(self, index: IntArray, amount: IntArray) -> int:
+        """Add to aggregates (an index may repeat); what that changes in the sum of all j."""
+        if index.size > 1:
+            index, inverse = np.unique(index, return_inverse=True)
+            total = np.zeros(index.size, np.int64)
+            np.add.at(total, inverse.ravel(), amount)
+            amount = total
+        if self.term.shape.arity == 1:
+            return self._add_one(index, amount)
+        # Two places of one shape may change together: one after the other.
+        first = index < self.y.size // 2
+        changed = self._add_one(index[first], amount[first])
+        return changed + self._add_one(index[~first], amount[~first])
+
+    def _add_one(self, index: IntArray, amount: IntArray) -> int:
+        change, owner = self.change(index, amount)
+        self.y[index] += amount
+        np.add.at(self.reduced, owner, change)
+        return int(change.sum())
+
+    def broken(self) -> IntArray:
+        """The j whose rule does not hold."""
+        if not self.rule or self.term.limit is None:
+            return np.zeros(0, np.int64)
+        every = np.arange(self.reduced.size, dtype=np.int64)
+        return np.flatnonzero(violation(self.term.limit, self.reduced, every))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A contribution of placed replicas to a term.
+
+    Parameters
+    ----------
+    tracked, placed
+        The term and the contribution.
+    parts
+        First of the parts of each class in the membership; empty without one.
+    apart
+        Whether no two nodes share a domain.
+    """
+
+    tracked: Tracked
+    placed: Placed
+    parts: IntArray
+    apart: bool
+
+    def parts_of(self, task_class: int) -> list[int]:
+        """Parts of a class."""
+        member = self.placed.membership
+        if member is None:
+            return [0]
+        return [int(p) for p in member.part[self.parts[task_class] : self.parts[task_class + 1]]]
+
+    @property
+    def separable(self) -> bool:
+        """Whether what is placed on one node changes nothing for the others."""
+        constant = isinstance(self.tracked.term.shape, Identity) and not self.tracked.rule
+        return self.tracked.limited < 0 and (self.apart or constant)
+
+
+def violation(limit: Limit, reduced: IntArray, owner: IntArray) -> IntArray:
+    """By how much values of some j break a limit."""
+    over = reduced - limit.bound[owner]
+    return np.asarray(np.maximum(over if limit.sense == "at_most" else -over, 0), np.int64)
+
+
+def links_of(tracked: list[Tracked], classes: int) -> list[Link]:
+    """List the contributions of placed replicas to terms."""
+    starts: dict[int, IntArray] = {}
+    return [
+        Link(t, placed, _starts(placed.membership, classes, starts), _apart(placed))
+        for t in tracked
+        for placed in t.term.family.placed
+    ]
+
+
+def _starts(member: Membership | None, classes: int, known: dict[int, IntArray]) -> IntArray:
+    if member is None:
+        return np.zeros(0, np.int64)
+    if id(member) not in known:
+        known[id(member)] = np.searchsorted(member.task_class, np.arange(classes + 1))
+    return known[id(member)]
+
+
+def _apart(placed: Placed) -> bool:
+    inside = placed.domain[placed.domain >= 0]
+    return bool(np.unique(inside).size == inside.size)
+
+
+def limits(problem: Problem) -> tuple[list[int], IntArray]:
+    """The hard upper limits on goals: their policies, and how much in quanta."""
+    policies = problem.objective.policies
+    limited = [i for i in problem.metrics if policies[i].at_most is not None]
+    most = [
+        whole(exact(policies[i].at_most or 0) / policies[i].quantum(problem.columns), down=True)
+        for i in limited
+    ]
+    return limited, np.array(most, np.int64)
+
+
+def track(problem: Problem, limited: list[int]) -> list[Tracked]:
+    """Every term of a rule, level or limit with its start values."""
+    levels = problem.objective.levels
+    weights: dict[int, IntArray] = {}
+    for k, level in enumerate(levels):
+        for factor, i in level.factors:
+            line = weights.setdefault(i, np.zeros(len(levels), np.int64))
+            line[k] += factor if level.sense == "min" else -factor
+    tracked = []
+    for i, metric in problem.metrics.items():
+        rule = problem.objective.policies[i].hard
+        weight = weights.get(i, np.zeros(len(levels), np.int64))
+        for factor, term in metric.terms:
+            if not rule and not weight.any() and i not in limited:
+                continue
+            y = term.family.constant.copy()
+            reduced = np.zeros(term.owners, np.int64)
+            np.add.at(reduced, term.owner, term.shape.value(y) * term.factor)
+            limit = limited.index(i) if i in limited else -1
+            tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor))
+    return tracked

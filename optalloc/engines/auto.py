@@ -52,9 +52,13 @@ SHORTEST_MARGIN = 0.05
 """Seconds before the end by which engines say their last word, beside the time to check it."""
 FIRST_SHARE, GREEDY_SHARE = 0.6, 0.25
 """Part of the time for a first answer, and for another one where there is one already."""
+LAST_SHARE = 0.8
+"""Part of what is left in the end for a first answer: the rest is to check it."""
 LONGEST_GREEDY = 60.0
 SECONDS_PER_ENTRY = 4e-7
 """Time to formulate and load an entry of a model, from measurements; an upper estimate."""
+SECONDS_PER_AGGREGATE = 2e-7
+"""Time to make the tables of the local search, for each aggregate; an upper estimate."""
 BYTES_PER_ENTRY = 250
 """Memory of an engine per entry of the model, from measurements; an upper estimate."""
 
@@ -84,6 +88,7 @@ class Run:
     logs: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _loaded: dict[Form, Loaded] = field(default_factory=dict)
+    _first: Greedy | None = None
 
     def solve(self, problem: Problem) -> None:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
@@ -101,6 +106,8 @@ class Run:
             except ModelTooLarge as error:
                 self.failures.append(str(error))
                 self.stopped_by = "memory"
+        if self.ledger.placement is None and self._first and self._first.out_of_time:
+            self._greedy(LAST_SHARE)
         if self.infeasible or self.ledger.proven:
             self.stopped_by = "proof"
 
@@ -138,9 +145,10 @@ class Run:
 
     def _greedy(self, share: float) -> None:
         """A first answer, offered if all required tasks found a place in a share of the time."""
-        greedy = Greedy(self.problem)
-        if greedy.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
-            self.ledger.offer(greedy.placement(), GREEDY, known_good=False)
+        if self._first is None:
+            self._first = Greedy(self.problem)
+        if self._first.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
+            self.ledger.offer(self._first.placement(), GREEDY, known_good=False)
 
     def _settle(self) -> None:
         """Find a placement of a small problem, or a proof that there is none, for who cannot."""
@@ -288,8 +296,15 @@ class Run:
 
     def _load(self, form: Form) -> Loaded:
         if form not in self._loaded:
+            if form == "tables" and self._aggregates * SECONDS_PER_AGGREGATE > self.clock.left:
+                raise OutOfTime
             self._loaded[form] = load(self.problem, form, time.monotonic() + self.clock.left)
         return self._loaded[form]
+
+    @property
+    def _aggregates(self) -> int:
+        metrics = self.problem.metrics.values()
+        return sum(term.family.size for metric in metrics for _, term in metric.terms)
 
     def _affordable(self, entries: int) -> bool:
         """Whether a model of so many entries fits the time and memory that there are."""

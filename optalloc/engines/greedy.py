@@ -31,13 +31,18 @@ class Greedy:
         self.problem = problem
         self.state = State(problem)
         self.pushing = Pushing(self.state)
-
-    def run(self, clock: Clock) -> bool:
-        """Place all classes; False when time runs out or a required task finds no place."""
+        self.out_of_time = False
         self._keep_what_runs()
         self.pushing.relieve()
         self.pushing.loosen()
-        order = self._order()
+        self._sequence = self._order()
+
+    def run(self, clock: Clock) -> bool:
+        """Place all classes; False when a required task finds no place, or time runs out.
+
+        When time ran out, another call goes on from there.
+        """
+        order = self._sequence
         required = order[self.problem.class_required[order]]
         for _ in range(ROUNDS):
             self._place_all(required, clock)
@@ -47,6 +52,9 @@ class Greedy:
                 break
             for c in loose:
                 self.pushing.force(c)
+        self.out_of_time = clock.left <= 0
+        if self.state.left[required].any():
+            return False
         self._place_all(order, clock)
         self.pushing.leave_out()
         return self.pushing.relieve() and not self.state.left[required].any()

@@ -71,7 +71,7 @@ class Pushing:
         relieved = True
         for tracked in self.state.tracked:
             if tracked.blocks:
-                for owner in tracked.broken().tolist():
+                for owner in tracked.broken():
                     relieved &= self._relieve(tracked, owner, kept)
         return relieved
 
@@ -103,7 +103,7 @@ class Pushing:
         taken = []
         for tracked in self.state.tracked:
             if tracked.rule and not tracked.blocks:
-                for owner in tracked.broken().tolist():
+                for owner in tracked.broken():
                     taken += self._loosen(tracked, owner)
         return taken
 
@@ -131,7 +131,7 @@ class Pushing:
         while changed:
             changed = False
             for tracked in self.state.tracked:
-                for owner in tracked.broken().tolist():
+                for owner in tracked.broken():
                     changed |= self._leave_out(tracked, owner)
 
     def _leave_out(self, tracked: Tracked, owner: int) -> bool:

@@ -104,7 +104,7 @@ class State:
     @property
     def broken(self) -> bool:
         """Whether some rule does not hold."""
-        return any(tracked.broken().size for tracked in self.tracked)
+        return any(tracked.broken() for tracked in self.tracked)
 
     # -- what placing would change --------------------------------------------------------------
 

@@ -44,6 +44,14 @@ class Tracked:
     limited: int
     factor: int
 
+    def __post_init__(self) -> None:
+        self._broken: set[int] = set()
+        limit = self.term.limit
+        if self.rule and limit is not None:
+            at_most = limit.sense == "at_most"
+            broken = self.reduced > limit.bound if at_most else self.reduced < limit.bound
+            self._broken.update(np.flatnonzero(broken).tolist())
+
     @property
     def blocks(self) -> bool:
         """Whether it is a rule that placed replicas must not break."""
@@ -96,14 +104,15 @@ class Tracked:
         change, owner = self.change(index, amount)
         self.y[index] += amount
         np.add.at(self.reduced, owner, change)
+        if self.rule and self.term.limit is not None:
+            breaks = violation(self.term.limit, self.reduced[owner], owner) > 0
+            self._broken.difference_update(owner[~breaks].tolist())
+            self._broken.update(owner[breaks].tolist())
         return int(change.sum())
 
-    def broken(self) -> IntArray:
+    def broken(self) -> list[int]:
         """The j whose rule does not hold."""
-        if not self.rule or self.term.limit is None:
-            return np.zeros(0, np.int64)
-        every = np.arange(self.reduced.size, dtype=np.int64)
-        return np.flatnonzero(violation(self.term.limit, self.reduced, every))
+        return sorted(self._broken)
 
 
 @dataclass(frozen=True)
@@ -194,9 +203,13 @@ def track(problem: Problem, limited: list[int]) -> list[Tracked]:
         for factor, term in metric.terms:
             if not rule and not weight.any() and i not in limited:
                 continue
-            y = term.family.constant.copy()
+            # Zeros that are never looked at cost no memory, and there can be millions of them.
+            constant = term.family.constant
+            y = constant.copy() if constant.any() else np.zeros(constant.size, np.int64)
             reduced = np.zeros(term.owners, np.int64)
-            np.add.at(reduced, term.owner, term.shape.value(y) * term.factor)
+            values = term.shape.value(y)
+            if values.any():
+                np.add.at(reduced, term.owner, values * term.factor)
             limit = limited.index(i) if i in limited else -1
             tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor))
     return tracked

@@ -197,5 +197,11 @@ def test_every_engine_says_what_it_is_and_what_it_does() -> None:
             assert does, entry
 
 
+def test_the_local_search_is_compiled_ahead() -> None:
+    shown = invoke("compile")
+    assert shown.exit_code == 0
+    assert "the local search is ready" in shown.stdout
+
+
 def test_the_schema_is_one_json_object() -> None:
     assert "$defs" in json.loads(invoke("schema").stdout)

@@ -21,6 +21,7 @@ _HOMES = {
     "batch": "batch",
     "compare": "compare",
     "engines": "about",
+    "compile": "about",
     "schema": "about",
 }
 
@@ -35,7 +36,8 @@ class Commands(click.Group):
         if cmd_name not in _HOMES:
             return None
         module = importlib.import_module(f"{__name__}.{_HOMES[cmd_name]}")
-        command: click.Command = getattr(module, cmd_name)
+        # A name that Python has for itself gets an underscore.
+        command: click.Command = getattr(module, f"{cmd_name}_", None) or getattr(module, cmd_name)
         return command
 
     def invoke(self, ctx: click.Context) -> Any:

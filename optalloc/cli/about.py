@@ -1,4 +1,4 @@
-"""``optalloc engines`` and ``schema``: what this installation can do, and what files may say."""
+"""``optalloc engines``, ``compile``, ``schema``: what can run here, and what files may say."""
 
 from __future__ import annotations
 
@@ -40,6 +40,17 @@ def engines(*, as_json: bool) -> None:
         for entry in listed
     ]
     show(Table("engines", ("name", "available", "what"), rows))
+
+
+@click.command("compile")
+def compile_() -> None:
+    """Compile the local search, once on a machine; else its first run does.
+
+    Until it is compiled, which takes a quarter of a minute, the other engines answer alone.
+    """
+    from optalloc.engines.ahead import compile_ahead
+
+    click.echo(f"the local search is ready, after {compile_ahead():.1f} s")
 
 
 @click.command()

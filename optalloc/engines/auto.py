@@ -9,7 +9,7 @@ import numpy as np
 
 from optalloc.engines import AUTO, GREEDY, LOCAL, engine
 from optalloc.engines.greedy import Greedy
-from optalloc.engines.ledger import Ledger
+from optalloc.engines.ledger import Ledger, OpenLevel
 from optalloc.engines.loading import Loaded, load
 from optalloc.engines.protocol import (
     Bound,
@@ -43,6 +43,8 @@ PROOF_SHARE, LONGEST_PROOF = 0.15, 30.0
 """Part of the time, and seconds, in which two exact engines race before one yields to a search."""
 STALL_SHARE, SHORTEST_STALL = 0.1, 10.0
 """Part of the limit, and seconds, without any gain after which an exact engine yields."""
+HOPE = 5.0
+"""An exact engine goes on while its bound would meet the value in so many times the time left."""
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
 engine: what refines it is then its cuts rather than random moves."""
@@ -196,7 +198,7 @@ class Run:
             gap = self.ledger.levels()[0].gap if self.ledger.levels() else None
             if gap is not None and gap < TIGHT:
                 race.stop(local)
-                self._start(race, "milp")
+                self._yield(race, self._start(race, "milp"))
                 return
 
     def _exact_then_search(self, race: Race) -> None:
@@ -210,9 +212,36 @@ class Run:
             return
         race.stop(exact[1])
         self._start(race, "lns")
-        if race.stalls(exact[0], self._stall) and self._supported(LOCAL):
-            race.stop(exact[0])
-            self._start(race, LOCAL)
+        self._yield(race, exact[0])
+
+    def _yield(self, race: Race, exact: Runner) -> None:
+        """An exact engine that will not end in time makes room for more search."""
+        if not self._hopeless(race, exact):
+            return
+        race.stop(exact)
+        if self._supported(LOCAL):
+            local = self._start(race, LOCAL)
+            if not race.stalls(local, self._stall):
+                return
+            race.stop(local)
+        self._start(race, "lns", seed=self.request.seed + 1)
+
+    def _hopeless(self, race: Race, exact: Runner) -> bool:
+        """Hear the engines until the exact one gains too little; False if all end before."""
+        while not race.over:
+            before, began = self.ledger.first_open(), exact.found
+            race.wait(self._stall)
+            after = self.ledger.first_open()
+            if exact.found == began and not self._closing(before, after):
+                return not race.over
+        return False
+
+    def _closing(self, before: OpenLevel | None, after: OpenLevel | None) -> bool:
+        """Whether a bound that went on as in the last `_stall` seconds would soon be a proof."""
+        if after is None or before is None or before.level != after.level:
+            return after is not None
+        pace = (after.bound - before.bound) / self._stall
+        return pace * HOPE * self.clock.left >= after.value - after.bound
 
     @property
     def _stall(self) -> float:

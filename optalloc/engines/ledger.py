@@ -27,6 +27,15 @@ class Progress:
     engine: str
 
 
+@dataclass(frozen=True)
+class OpenLevel:
+    """A level that is not proven, with its value and bound; smaller is better."""
+
+    level: int
+    value: int
+    bound: int
+
+
 @dataclass
 class Ledger:
     """Keeps the best placement that passes the checker, and bounds by what they presume.
@@ -100,6 +109,14 @@ class Ledger:
     def proven(self) -> bool:
         """Whether every level's value is its bound."""
         return self.placement is not None and all(lv.proven for lv in self.levels())
+
+    def first_open(self) -> OpenLevel | None:
+        """Find the first level that is not proven; None if all are, or it has no bound."""
+        for level, value in enumerate(self.values):
+            bound = self.best_bound(level)
+            if bound != value:
+                return None if bound is None else OpenLevel(level, value, bound)
+        return None
 
     def levels(self) -> tuple[LevelResult, ...]:
         """Value, bound and gap of every level."""

@@ -18,6 +18,7 @@ from math import isfinite
 
 import numpy as np
 
+from optalloc.engines.diving import by_parts
 from optalloc.engines.neighbourhoods import KINDS, Kind, Neighbourhoods
 from optalloc.engines.protocol import (
     Bound,
@@ -34,10 +35,16 @@ from optalloc.engines.relaxing import relax
 from optalloc.engines.repairing import Repair, Repaired, Small, by_cpsat, by_highs
 from optalloc.formulation.sparse import SparseModel
 
-REPAIR_SECONDS = 1.0
-"""Longest repair; a kind of neighbourhood whose repairs end much earlier grows."""
+REPAIR_SECONDS, DIVE_SECONDS = 1.0, 5.0
+"""Longest repair of a whole neighbourhood, and of one whose parts are decided one by one."""
+PATIENCE, LONGEST_SHARE = 0.2, 0.1
+"""Repairs take this part of the time since the last gain if that is longer, up to a part of all."""
+FIRST_DIVE = 2_000
+"""Free decision columns of the first of those."""
 RELAXATION_SHARE = 0.25
 """Part of the time that the relaxation may take."""
+DIVE_SHARE, LARGEST_DIVE = 0.5, 200_000
+"""Part of the time for a first dive through all parts, and the columns that it can have."""
 KERNEL_SHARE = 0.15
 """Part of the time for the small model of all that the relaxation finds cheap."""
 REPAIRS_WITHOUT_CLOCK = 100
@@ -75,7 +82,9 @@ class LnsSession:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.job.seed)
         repairs = [by_cpsat] if self.job.deterministic else [by_cpsat, by_highs]
-        self.kinds = [Kind(name, repair) for name in KINDS for repair in repairs]
+        self.kinds = [Kind(name, repair, REPAIR_SECONDS) for name in KINDS for repair in repairs]
+        if not self.job.deterministic:
+            self.kinds.append(Kind("nodes", by_parts, DIVE_SECONDS, FIRST_DIVE))
         self.offered = self.job.hint
         self.neighbourhoods = Neighbourhoods(self.model, self.rng, self.job.hint)
 
@@ -105,6 +114,7 @@ class _Search:
         self.cost = np.zeros(self.model.columns, np.int64)
         self.cost[column] = value
         self.reducer = Reducer(self.model, given)
+        self.gained = Clock(float("inf"))
 
     def run(self, clock: Clock) -> LevelResult:
         self._take_offer(clock)
@@ -139,8 +149,12 @@ class _Search:
             return
         if found.bound is not None:
             self.emit(Bound(self.level, found.bound, self.given))
-        free = self.session.neighbourhoods.kernel()
         nothing = np.zeros(self.model.columns, np.int64)
+        if self.model.decisions <= LARGEST_DIVE:
+            every = np.arange(self.model.decisions)
+            seconds = clock.left * DIVE_SHARE
+            self._keep(self._repair(nothing, every, None, seconds, by_parts))
+        free = self.session.neighbourhoods.kernel()
         self._keep(self._repair(nothing, free, None, clock.left * KERNEL_SHARE, by_highs))
 
     def _keep(self, repaired: Repaired | None) -> None:
@@ -150,6 +164,7 @@ class _Search:
         values = repaired.values
         cost = int(self.cost @ values)
         if self.values is None or cost < self.best:
+            self.gained = Clock(float("inf"))
             self.emit(Incumbent(values[: self.model.decisions]))
         if self.values is None or cost <= self.best:
             self.values, self.best = values, cost
@@ -159,21 +174,22 @@ class _Search:
         assert self.values is not None
         kind = self._draw_kind()
         free = self.session.neighbourhoods.choose(kind, self.values, self.cost)
-        before, left = self.best, clock.left
-        seconds = min(REPAIR_SECONDS, left)
-        repaired = self._repair(self.values, free, self.values, seconds, kind.repair)
+        before, began = self.best, clock.left
+        longest = max(kind.seconds, min(PATIENCE * self.gained.passed, LONGEST_SHARE * clock.limit))
+        repaired = self._repair(self.values, free, self.values, min(longest, began), kind.repair)
         self._keep(repaired)
         if repaired is None or not repaired.proven:
             kind.shrink()
-        elif repaired.seconds < REPAIR_SECONDS / 4:
+        elif repaired.seconds < longest / 4:
             kind.grow()
-        gain = (before - self.best) / max(abs(before), 1) / max(left - clock.left, 1e-3)
-        kind.reward = 0.8 * kind.reward + 0.2 * gain
+        kind.learn((before - self.best) / max(abs(before), 1), began - clock.left)
 
     def _draw_kind(self) -> Kind:
+        """Draw so that the time that a kind takes is in proportion to what it gains in it."""
         kinds = self.session.kinds
-        weights = np.array([kind.reward for kind in kinds])
-        weights = np.maximum(weights, max(weights.max() * LEAST_CHANCE, 1e-12))
+        spent = np.maximum([kind.spent for kind in kinds], 1e-3)
+        pace = np.array([kind.reward for kind in kinds]) / spent
+        weights = np.maximum(pace, max(pace.max() * LEAST_CHANCE, 1e-12)) / spent
         return kinds[int(self.session.rng.choice(len(kinds), p=weights / weights.sum()))]
 
     def _repair(
@@ -190,13 +206,18 @@ class _Search:
         if not at.size:
             return Repaired(base, True, 0.0)
         model = self.model
+        known = None if hint is None else hint[at]
         small = Small(
             reduced,
             model.lower[at],
             model.upper[at],
             model.integer[at],
             self.cost[at],
-            None if hint is None else hint[at],
+            self.session.neighbourhoods.node_of_column[at],
+            int(np.searchsorted(at, model.decisions)),
+            known,
+            # No worse than now: what is as good may be another place to go on from.
+            None if known is None else int(self.cost[at] @ known),
         )
         seed = int(self.session.rng.integers(2**30))
         repaired = repair(small, seconds, seed, self.session.job.deterministic)

@@ -56,6 +56,7 @@ class HighsSession:
         self._pass_model()
         self._levels_held = 0
         self._start = self.told = job.hint
+        self._offered: IntArray | None = None
 
     def _set_options(self) -> None:
         options: dict[str, Any] = {
@@ -139,7 +140,14 @@ class HighsSession:
             self._highs.setSolution(start.size, index, start.astype(np.float64))
 
     def offer(self, values: IntArray) -> None:
-        """Ignored: HiGHS takes no solutions while it runs."""
+        """Hand HiGHS a better solution while it runs, where the decisions are all its columns."""
+        if values.size == self.model.columns:
+            self._offered = values
+
+    def take_offer(self) -> IntArray | None:
+        """Take what was offered last, once."""
+        offered, self._offered = self._offered, None
+        return offered
 
     def log(self) -> str:
         """HiGHS' log."""
@@ -175,9 +183,11 @@ class _Run:
         highs.setOptionValue("time_limit", _seconds(seconds))
         highs.cbMipImprovingSolution.subscribe(self._improved)
         highs.cbMipInterrupt.subscribe(self._progressed)
+        highs.cbMipUserSolution.subscribe(self._asked)
         run_highs(highs)
         highs.cbMipImprovingSolution.unsubscribe(self._improved)
         highs.cbMipInterrupt.unsubscribe(self._progressed)
+        highs.cbMipUserSolution.unsubscribe(self._asked)
         status = highs.getModelStatus()
         if status in (
             api.HighsModelStatus.kInfeasible,
@@ -205,6 +215,12 @@ class _Run:
 
     def _improved(self, event: Any) -> None:
         self._emit(_whole(np.array(event.data_out.mip_solution)))
+
+    def _asked(self, event: Any) -> None:
+        """HiGHS asks for a solution; it checks what it is given."""
+        offered = self.session.take_offer()
+        if offered is not None:
+            event.data_in.setSolution(offered.astype(np.float64))
 
     def _emit(self, values: IntArray) -> None:
         self.last_values = values

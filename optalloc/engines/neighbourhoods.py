@@ -8,29 +8,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.protocol import IntArray
-from optalloc.engines.relaxing import Relaxation
+from optalloc.engines.relaxing import Relaxation, waste
 from optalloc.engines.repairing import Repair
 from optalloc.formulation.sparse import SparseModel
 
 FloatArray = NDArray[np.float64]
 
-KINDS = ("nodes", "tasks", "mixed")
+KINDS = ("nodes", "tasks", "mixed", "moved")
 FIRST_SIZE = 250
 """Free decision columns of the first neighbourhoods."""
 SMALLEST_SIZE, LARGEST_SIZE = 20, 20_000
 GROW, SHRINK = 1.25, 0.75
+MEMORY = 0.8
+"""Weight of a repair against the one after it."""
 CHEAPEST = (3, 5, 8, 16)
 """How many columns of a class are free, on average, where a relaxation prices them."""
 
 
 @dataclass
 class Kind:
-    """A kind of neighbourhood and of repair, with the size and the reward that adapt."""
+    """A kind of neighbourhood and of repair, with the size and the reward that adapt.
+
+    Parameters
+    ----------
+    seconds
+        Longest repair; a kind whose repairs end much earlier grows.
+    reward, spent
+        Relative gain, and seconds, of its repairs; the latest count most.
+    """
 
     name: str
     repair: Repair
+    seconds: float
     size: float = FIRST_SIZE
     reward: float = 0.0
+    spent: float = 0.0
 
     def grow(self) -> None:
         """The last repair was easy."""
@@ -39,6 +51,11 @@ class Kind:
     def shrink(self) -> None:
         """The last repair was too hard."""
         self.size = max(self.size * SHRINK, SMALLEST_SIZE)
+
+    def learn(self, gain: float, seconds: float) -> None:
+        """Remember what a repair brought."""
+        self.reward = MEMORY * self.reward + gain
+        self.spent = MEMORY * self.spent + seconds
 
 
 class Neighbourhoods:
@@ -64,7 +81,7 @@ class Neighbourhoods:
         self.class_start = np.searchsorted(
             model.decision_class[self.by_class], np.arange(self.classes + 1)
         )
-        self.node_of_column = _nodes_of_columns(model)
+        self.node_of_column, self.node_of_row = _nodes(model)
         self.relaxation: Relaxation | None = None
 
     def choose(self, kind: Kind, values: IntArray, cost: IntArray) -> IntArray:
@@ -72,9 +89,11 @@ class Neighbourhoods:
         size = int(kind.size)
         if kind.name == "nodes":
             return self._by_nodes(size, values, cost)
-        if kind.name == "tasks":
-            return self._by_tasks(size, values)
-        return self._mixed(size, values)
+        if kind.name == "mixed":
+            return self._mixed(size, values)
+        if kind.name == "moved" and self.relaxation is not None:
+            return self._moved(size, values, self.relaxation)
+        return self._by_tasks(size, values)
 
     def kernel(self) -> IntArray:
         """All columns that the relaxation uses or finds cheap, and those of the start."""
@@ -119,20 +138,37 @@ class Neighbourhoods:
         classes = self._with_left_out(self.rng.permutation(classes)[:count], values)
         return self._cheap(self._columns_of(classes, chosen, values), values, cheapest)
 
+    def _moved(self, size: int, values: IntArray, relaxation: Relaxation) -> IntArray:
+        """Tasks that are not where the relaxation has them, and some others (Danna et al. 2005)."""
+        model = self.model
+        apart = np.abs(relaxation.values[: model.decisions] - values[: model.decisions])
+        moved = np.unique(model.decision_class[apart > 1e-6])
+        others = np.setdiff1d(np.arange(self.classes), moved)
+        cheapest = int(self.rng.choice(CHEAPEST))
+        count = max(size // cheapest, 2)
+        some = self.rng.permutation(moved)[:count]
+        rest = self.rng.permutation(others)[: max(count - some.size, 0)]
+        classes = np.concatenate([some, rest])
+        return self._cheap(self._columns_of(classes, None, values), values, cheapest)
+
     def _half_costly(
         self, nodes: IntArray, count: int, values: IntArray, cost: IntArray
     ) -> IntArray:
-        """Some nodes: half of them by what they cost, half at random."""
-        node = np.concatenate(
-            [self.model.decision_node, self.node_of_column[self.model.decisions :]]
-        )
-        paid = (cost * values).astype(np.float64)
-        total = np.zeros(int(node.max(initial=0)) + 1)
-        np.add.at(total, node[node >= 0], paid[node >= 0])
+        """Some nodes: half of them by what they cost or waste, half at random."""
+        total = self._spent(values, cost)
         drawn = -np.maximum(total[nodes], 0.0) * self.rng.random(nodes.size) ** 2
         hot = nodes[np.argsort(drawn)][: count // 2]
         rest = self.rng.permutation(np.setdiff1d(nodes, hot))
         return np.concatenate([hot, rest])[:count]
+
+    def _spent(self, values: IntArray, cost: IntArray) -> FloatArray:
+        """What each node costs; where there is a relaxation, what it costs more than there."""
+        nodes = int(self.model.decision_node.max(initial=0)) + 1
+        if self.relaxation is None:
+            return _by_node(self.node_of_column, cost * values, nodes)
+        columns, rows = waste(self.model, self.relaxation, values)
+        of_columns = _by_node(self.node_of_column, columns, nodes)
+        return of_columns + _by_node(self.node_of_row, rows, nodes)
 
     def _placed(self, values: IntArray) -> IntArray:
         """Columns that place something."""
@@ -178,8 +214,14 @@ class Neighbourhoods:
         return np.asarray(columns[kept], np.int64)
 
 
-def _nodes_of_columns(model: SparseModel) -> IntArray:
-    """Node of which each column speaks: its own, or that of all x in its rows; -1 if several."""
+def _by_node(node: IntArray, amount: NDArray[np.generic], nodes: int) -> FloatArray:
+    """Add up amounts by node, leaving out those of none."""
+    total = np.bincount(node + 1, amount, nodes + 1)
+    return np.asarray(total[1:], np.float64)
+
+
+def _nodes(model: SparseModel) -> tuple[IntArray, IntArray]:
+    """Node of which each column, and each row, speaks: its own, or that of all x in it; else -1."""
     node = np.full(model.columns, -1, np.int64)
     node[: model.decisions] = model.decision_node
     row = np.repeat(np.arange(model.rows, dtype=np.int64), np.diff(model.start))
@@ -191,4 +233,4 @@ def _nodes_of_columns(model: SparseModel) -> IntArray:
     of_row = np.where(lowest == highest, lowest, -1)
     auxiliary = model.column >= model.decisions
     node[model.column[auxiliary]] = of_row[row[auxiliary]]
-    return node
+    return node, of_row

@@ -158,9 +158,14 @@ class Clock:
     started: float = field(default_factory=time.monotonic)
 
     @property
+    def passed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @property
     def left(self) -> float:
         """Seconds left; never negative."""
-        return max(self.limit - (time.monotonic() - self.started), 0.0)
+        return max(self.limit - self.passed, 0.0)
 
 
 def run(session: Session, model: Subject, job: Job, emit: Emit) -> Finished:

@@ -29,6 +29,8 @@ class Runner:
     finished: Finished | None = None
     gained: float = field(default_factory=time.monotonic)
     """When it last improved the best placement or bound."""
+    found: float = field(default_factory=time.monotonic)
+    """When it last improved the best placement."""
 
 
 @dataclass
@@ -145,7 +147,7 @@ class Race:
         if isinstance(message, Incumbent):
             placement = runner.loaded.placement(message.values)
             if self.ledger.offer(placement, runner.name):
-                runner.gained = time.monotonic()
+                runner.gained = runner.found = time.monotonic()
                 self._tell_others(runner)
         elif isinstance(message, Bound):
             if self.ledger.bound(message):

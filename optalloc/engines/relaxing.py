@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.milp import HighsSession, run_highs
-from optalloc.engines.protocol import Job
+from optalloc.engines.protocol import IntArray, Job
 from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
@@ -31,12 +31,15 @@ class Relaxation:
         Column values.
     price : (columns,)
         Reduced cost of each column: what one unit more of it costs at least.
+    dual : (rows,)
+        What one unit less of each row's limit costs, negative for an upper limit.
     bound
         No integer solution has a smaller value of the level; None if that could not be shown.
     """
 
     values: FloatArray
     price: FloatArray
+    dual: FloatArray
     bound: int | None
 
 
@@ -54,7 +57,24 @@ def relax(
     solution = highs.getSolution()
     dual = np.array(solution.row_dual)
     bound = dual_bound(model, level, given, dual)
-    return Relaxation(np.array(solution.col_value), np.array(solution.col_dual), bound)
+    price = np.array(solution.col_dual)
+    return Relaxation(np.array(solution.col_value), price, dual[: model.rows], bound)
+
+
+def waste(
+    model: SparseModel, relaxation: Relaxation, values: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Split what a solution costs more than the relaxation, over columns and rows.
+
+    By its price, each column pays for its distance from the bound at which it is free, and each
+    row for the room that it leaves; the sum of all is the difference (of a first level).
+    """
+    price, dual = relaxation.price, relaxation.dual
+    columns = np.where(price > 0, values - model.lower, values - model.upper) * price
+    row = np.repeat(np.arange(model.rows), np.diff(model.start))
+    activity = np.bincount(row, model.value * values[model.column].astype(float), model.rows)
+    limit = np.where(dual > 0, model.low, np.where(dual < 0, model.high, activity))
+    return columns, (activity - limit) * dual
 
 
 def dual_bound(

@@ -29,8 +29,14 @@ class Small:
         Its rows and columns.
     lower, upper, integer, cost : (columns,)
         Bounds, integrality and objective.
+    part : (columns,)
+        Node of which each column speaks; -1 for none.
+    decisions
+        How many columns, the first ones, are decisions.
     hint : (columns,) or None
-        A solution; the answer is no worse.
+        A solution.
+    most
+        The objective is to be at most this; None for no limit.
     """
 
     reduced: Reduced
@@ -38,7 +44,10 @@ class Small:
     upper: IntArray
     integer: NDArray[np.bool_]
     cost: IntArray
+    part: IntArray
+    decisions: int
     hint: IntArray | None
+    most: int | None
 
 
 @dataclass(frozen=True)
@@ -93,8 +102,8 @@ def _cpsat_model(small: Small) -> Any:
     if small.hint is not None:
         proto.solution_hint.vars.extend(range(small.hint.size))
         proto.solution_hint.values.extend(small.hint.tolist())
-        # No worse than now: what is as good may be another place to go on from.
-        proto.objective.domain.extend((-INFINITY, int(small.cost @ small.hint)))
+    if small.most is not None:
+        proto.objective.domain.extend((-INFINITY, small.most))
     return loaded
 
 
@@ -112,7 +121,7 @@ def by_highs(small: Small, seconds: float, seed: int, deterministic: bool) -> Re
         ("time_limit", seconds),
     ):
         highs.setOptionValue(name, value)
-    _pass_model(highs, small, highspy.kHighsInf)
+    pass_model(highs, small, small.integer)
     if small.hint is not None:
         index = np.arange(small.hint.size, dtype=np.int32)
         highs.setSolution(small.hint.size, index, small.hint.astype(np.float64))
@@ -130,8 +139,11 @@ def by_highs(small: Small, seconds: float, seed: int, deterministic: bool) -> Re
     return Repaired(values, proven, time.monotonic() - started)
 
 
-def _pass_model(highs: Any, small: Small, infinity: float) -> None:
-    reduced = small.reduced
+def pass_model(highs: Any, small: Small, whole: NDArray[np.bool_]) -> None:
+    """Load a small model, in which some columns are whole, into HiGHS."""
+    import highspy
+
+    infinity, reduced = highspy.kHighsInf, small.reduced
     low, high = reduced.low.astype(np.float64), reduced.high.astype(np.float64)
     highs.passModel(
         small.lower.size,
@@ -148,7 +160,7 @@ def _pass_model(highs: Any, small: Small, infinity: float) -> None:
         reduced.start[:-1].astype(np.int32),
         reduced.column.astype(np.int32),
         reduced.value.astype(np.float64),
-        small.integer.astype(np.int32),
+        whole.astype(np.int32),
     )
 
 

@@ -28,7 +28,7 @@ from benchmarks.generated import assignment
 from benchmarks.judged import brute_force
 from benchmarks.registry import benchmarks
 from benchmarks.results import path_of, rows_of
-from benchmarks.suites import gap, roadef, time_limit
+from benchmarks.suites import first_run, gap, roadef, time_limit
 from benchmarks.tables import (
     BEGIN,
     END,
@@ -263,6 +263,23 @@ def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:
     assert share.cases == (2, 50)
     assert worst.measured == pytest.approx(0.5)
     assert answered.measured == 0
+
+
+def test_first_runs_count_those_with_an_answer_and_name_the_others() -> None:
+    def run(name: str, first_s: float | None, over: float) -> Row:
+        return {
+            "kind": "first", "instance": name, "seed": 0, "limit": 5.0, "wall_s": 5 + 0.75 * over,
+            "over_allowed": over, "first_s": first_s, "verified": first_s is not None,
+        }  # fmt: skip
+
+    rows = [run("x", 0.5, 0.1), run("y", 3.0, 0.2), run("z", None, 2.0)]
+    rows += [{"kind": "compile", "cpu_s": 20.0}, {"kind": "start", "instance": "x", "wall_s": 0.5}]
+    answered, latest, over, compiled, start = first_run.BENCHMARK.figures(rows)
+    assert (answered.measured, answered.met, answered.detail) == (2, "no", "none for z")
+    assert (latest.measured, latest.detail) == (3.0, "y")
+    assert (over.measured, over.met) == (200, "no")
+    assert compiled.measured == 20
+    assert (start.measured, start.met) == (0.5, "part")
 
 
 @pytest.mark.parametrize(

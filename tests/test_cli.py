@@ -189,3 +189,14 @@ def test_a_closed_pipe_is_no_error() -> None:
         os.close(writer)
     assert done.returncode == 141
     assert done.stderr == b""
+
+
+def test_an_interruption_that_was_caught_does_not_end_the_process_by_its_signal() -> None:
+    """Python remembers one that comes while a string is executed, as when data classes are made."""
+    program = (
+        "try: exec('raise KeyboardInterrupt')\n"
+        "except KeyboardInterrupt: pass\n"
+        "from optalloc.cli import main; main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--version"], check=False)
+    assert done.returncode == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -335,6 +336,52 @@ def test_an_interrupted_solve_returns_its_best_answer(tmp_path: Path, sent: sign
     assert (process.returncode, told["stopped_by"]) == (0, "interrupted")
     assert told["verified"] is True
     assert output.exists()
+
+
+def on_terminal(*arguments: str | Path, until: bytes | None, **environment: str) -> bytes:
+    """What a solve shows on a terminal until it shows something, or ends."""
+    terminal, stderr = pty.openpty()
+    with subprocess.Popen(
+        command(*arguments),
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+        env={**os.environ, "TERM": "xterm", **environment},
+    ) as process:
+        os.close(stderr)
+        shown = b""
+        # A terminal that nobody writes to any more is an error on Linux, and an end elsewhere.
+        with contextlib.suppress(OSError):
+            while until is None or not re.search(until, shown):
+                piece = os.read(terminal, 1 << 10)
+                if not piece:
+                    break
+                shown += piece
+        if until is not None:
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):
+                while piece := os.read(terminal, 1 << 10):
+                    shown += piece
+    os.close(terminal)
+    return shown
+
+
+def test_time_goes_on_in_the_bar_and_the_line_is_removed_in_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "hard.json"
+    hard_instance(path)
+    limit = ["--time-limit", "120"]
+    shown = on_terminal(path, *limit, until=rb"(?s)\] 0 of 120 s.*\] 2 of 120 s.*bound [0-9]")
+    assert rb"assignment-cost: best " in shown
+    assert b"\r\x1b[K[" in shown
+    assert shown.endswith(b"\r\x1b[K")
+
+
+@pytest.mark.parametrize(
+    ("option", "terminal"), [("--no-progress", "xterm"), ("--quiet", "xterm"), ("--log", "dumb")]
+)
+def test_no_progress_is_shown_where_nobody_wants_it(file: Path, option: str, terminal: str) -> None:
+    shown = on_terminal(file, option, "--engine", "greedy", until=None, TERM=terminal)
+    assert shown.strip() == b""
 
 
 def test_a_solution_that_cannot_be_written_does_not_cost_the_answer(

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
-from optalloc.cli.progress import StatusLine, bar
+from optalloc.cli.progress import StatusLine, bar, describe
 from optalloc.cli.tables import Table, plain, show
 from optalloc.cli.words import counted, measured, number, percent, shortened
+from optalloc.solving import Progress
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,13 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
 def test_a_bar_is_filled_in_proportion() -> None:
     assert bar(1, 4, 8) == "[##......]"
     assert bar(0, 0, 4) == "[####]"
+
+
+def test_a_solve_is_described_by_its_time_and_what_is_known() -> None:
+    now = Progress(3.2, 1200.0, 1100.0, 1 / 12, "local", "power")
+    value = "power: best 1,200, bound 1,100, gap 8.33 %  local"
+    assert describe("x", 3.2, None, now) == f"3 s  {value}"
+    assert describe("x", 15, 60, now) == f"[{'#' * 6}{'.' * 18}] 15 of 60 s  {value}"
+    assert describe("x", 61, 60, None) == f"[{'#' * 24}] 61 of 60 s  solving x ..."
+    unknown = Progress(1.0, None, 5.0, None, "", "power")
+    assert describe("x", 1, None, unknown) == "1 s  power: best -, bound 5, gap -"

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 from benchmarks.contract import THREADS, Benchmark, Case, Context, Figure, Row, at_most
 from benchmarks.fresh import fresh
-from benchmarks.generated import assignment
-from optalloc.formats import formats
-from optalloc.generators import generate
-from optalloc.instance.model import Instance
+from benchmarks.sources import Source, reassignment
 
 SHARE, FIXED_S = 0.05, 0.5
 """What may be added to a limit."""
@@ -28,34 +24,6 @@ ROADEF = ("a1_2", "a1_4", "a2_2", "b_1", "b_3", "b_8")
 MADE = (("assignment", 500, 2000), ("ai-cloud", 2000, 20_000))
 SMOKE = (("assignment", 12, 60), ("ai-cloud", 12, 60))
 """What is made, with how many nodes and tasks."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an instance comes from.
-
-    Parameters
-    ----------
-    kind
-        ``assignment``, a scenario of the generators, or a format.
-    files
-        What the format reads.
-    nodes, tasks
-        Size of what is made.
-    """
-
-    kind: str
-    files: tuple[str, ...] = ()
-    nodes: int = 0
-    tasks: int = 0
-
-    def instance(self) -> Instance:
-        """Read or make it."""
-        if self.files:
-            return formats()[self.kind].read([Path(file) for file in self.files])
-        if self.kind == "assignment":
-            return assignment(self.tasks, self.nodes, seed=1).instance()
-        return generate(self.kind, seed=1, nodes=self.nodes, tasks=self.tasks)
 
 
 def limited(source: dict[str, Any], limit: float, seed: int) -> Row:
@@ -105,8 +73,7 @@ def _sources(context: Context) -> dict[str, Source]:
     for name in GAP:
         made[f"gap {name}"] = Source("gap", (str(gap / f"{name}.txt"),))
     for name in ROADEF:
-        files = [str(roadef / f"{kind}_{name}.txt") for kind in ("model", "assignment")]
-        made[f"roadef {name}"] = Source("roadef", tuple(files))
+        made[f"roadef {name}"] = reassignment(roadef, name)
     return made
 
 

@@ -62,7 +62,11 @@ class Commands(click.Group):
 
         if not standalone_mode:
             return run()
-        sys.exit(guarded(run, as_json="--json" in stated))
+        code = guarded(run, as_json="--json" in stated)
+        # Interrupted while it executed a string, as it does to make data classes, Python would end
+        # the process by that signal although it was caught; executing another one forgets it.
+        exec("")
+        sys.exit(code)
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from optalloc.cli import failures, options
-from optalloc.cli.progress import StatusLine
-from optalloc.cli.words import measured, number, percent
+from optalloc.cli.progress import SolveLine
 
 if TYPE_CHECKING:
     from optalloc.result import Result
-    from optalloc.solving import Progress
 
 
 @click.command()
@@ -27,6 +25,11 @@ if TYPE_CHECKING:
 @click.option("--warm-start", type=options.FILE, help="Solution file to start from.")
 @click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
 @click.option("--log", is_flag=True, help="Print the engines' logs on standard error.")
+@click.option(
+    "--progress/--no-progress",
+    default=True,
+    help="Show on a terminal, on standard error, how far it is; shown by default.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 @options.as_json
 def solve(  # noqa: PLR0913  (one per option)
@@ -41,6 +44,7 @@ def solve(  # noqa: PLR0913  (one per option)
     warm_start: Path | None,
     partial: bool,
     log: bool,
+    progress: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -57,9 +61,8 @@ def solve(  # noqa: PLR0913  (one per option)
     options.spare(output, instance, warm_start)
     stated = load_instance(instance)
     start = None if warm_start is None else read_solution(warm_start, stated)
-    line = StatusLine(not quiet)
+    line = SolveLine(instance.name, time_limit, progress and not quiet)
     with stdout_to_stderr(), line, failures.terminated_as_interrupted():
-        line.show(f"solving {instance.name} ...")
         result = solving.solve(
             stated,
             objective,
@@ -69,7 +72,7 @@ def solve(  # noqa: PLR0913  (one per option)
             seed=seed,
             warm_start=start,
             partial=partial,
-            on_progress=lambda now: line.show(_progress(now)),
+            on_progress=line.hear,
             log=log,
         )
     if log:
@@ -127,8 +130,3 @@ def _plain(result: Result, output: Path | None, failed: str) -> dict[str, Any]:
     from optalloc.solution import name_placement
 
     return {**summary, "placements": name_placement(result.instance, result.placement)}
-
-
-def _progress(now: Progress) -> str:
-    value = f"best {number(now.objective)}, bound {number(now.bound)}, gap {percent(now.gap)}"
-    return f"{measured(round(now.wall_s, 1), 's')}  {value}  {now.engine}"

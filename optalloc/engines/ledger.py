@@ -18,13 +18,14 @@ Listener = Callable[["Progress"], None]
 
 @dataclass(frozen=True)
 class Progress:
-    """A moment of a run: the open level's value, bound and gap, and who found the value."""
+    """A moment of a run: the open level's value, bound and gap, who found the value, the level."""
 
     wall_s: float
     objective: float | None
     bound: float | None
     gap: float | None
     engine: str
+    level: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,9 @@ class Ledger:
         shown = next((lv for lv in levels if not lv.proven), levels[-1] if levels else None)
         if shown is not None:
             elapsed = time.monotonic() - self.started
-            self.on_progress(Progress(elapsed, shown.value, shown.bound, shown.gap, self.engine))
+            self.on_progress(
+                Progress(elapsed, shown.value, shown.bound, shown.gap, self.engine, shown.name)
+            )
 
 
 def _sign(level: Level) -> int:

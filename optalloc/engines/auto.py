@@ -97,9 +97,10 @@ class Run:
         self.problem = problem
         name = self.request.engine
         nothing = self.ledger.placement is None
-        if name in (AUTO, GREEDY) or (nothing and not _proves(name)):
-            share = FIRST_SHARE if nothing else GREEDY_SHARE
-            self._greedy(1.0 if name == GREEDY else share)
+        if name == GREEDY:
+            self._greedy(1.0)
+        elif not self._complete and (name == AUTO or (nothing and not _proves(name))):
+            self._greedy(FIRST_SHARE if nothing else GREEDY_SHARE)
         if not self.ledger.proven:
             try:
                 self._run(name)
@@ -112,6 +113,12 @@ class Run:
             self._greedy(LAST_SHARE)
         if self.infeasible or self.ledger.proven:
             self.stopped_by = "proof"
+
+    @property
+    def _complete(self) -> bool:
+        """Whether every task is placed already: a first answer would add nothing."""
+        placement, columns = self.ledger.placement, self.problem.columns
+        return placement is not None and placement.chosen.sum() == columns.task_count.sum()
 
     def _run(self, name: str) -> None:
         """Run an engine, or the ladder as far as models are affordable."""

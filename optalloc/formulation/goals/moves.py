@@ -155,13 +155,24 @@ def build_pair_move_cost(policy: PairMoveCost, problem: Problem) -> Metric:
     columns = problem.columns
     matrix, index = policy.matrix(columns)
     order = np.argsort(columns.current_task, kind="stable")
-    tasks, start = np.unique(columns.current_task[order], return_index=True)
+    tasks, start, nodes = np.unique(
+        columns.current_task[order], return_index=True, return_counts=True
+    )
     if not tasks.size:
         return Metric()
-    source = matrix[index[columns.current_node[order]]]
-    lines, line = np.unique(np.minimum.reduceat(source, start, axis=0), axis=0, return_inverse=True)
+    source = index[columns.current_node[order]]
+    # Most tasks run on one node: the costs from there are a line of the matrix.
+    line, several = source[start], np.flatnonzero(nodes > 1)
+    least = [
+        matrix[source[first : first + count]].min(axis=0)
+        for first, count in zip(start[several].tolist(), nodes[several].tolist(), strict=True)
+    ]
+    mixed = np.array(least, np.int64).reshape(several.size, matrix.shape[1])
+    mixed, like = np.unique(mixed, axis=0, return_inverse=True)
+    line[several] = len(matrix) + like.ravel()
+    lines = np.concatenate([matrix, mixed])
     of_task = np.full(columns.tasks, -1, np.int64)
-    of_task[tasks] = line.ravel()
+    of_task[tasks] = line
     cost = Factored(
         np.zeros(columns.rows, np.int64), (Part(of_task[columns.row_task], index, lines),)
     )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+import msgspec
+
 from optalloc.formulation.registry import effective_policies, policy_classes
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Instance
@@ -142,8 +144,9 @@ def _find(instance: Instance, policies: list[Policy], name: str) -> int | None:
 
 def _bare(cls: type[Policy]) -> bool:
     """Whether a policy can stand without parameters."""
-    required = len(cls.__struct_fields__) - len(cls.__struct_defaults__)
-    return required <= 0
+    stated = cls.__struct_defaults__
+    missing = len(cls.__struct_fields__) - len(stated)
+    return not missing and all(default is not msgspec.NODEFAULT for default in stated)
 
 
 def _level(instance: Instance, policies: list[Policy], name: str, index: int | None) -> Level:

@@ -16,6 +16,7 @@ from optalloc.instance.errors import OptallocError
 AUTO = "auto"
 GREEDY = "greedy"
 LOCAL = "local"
+COLUMNS = "columns"
 
 
 @cache

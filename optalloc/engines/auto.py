@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optalloc.engines import AUTO, GREEDY, LOCAL, engine
+from optalloc.engines import AUTO, COLUMNS, GREEDY, LOCAL, engine
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger, OpenLevel
 from optalloc.engines.loading import Loaded, load
@@ -27,10 +27,13 @@ from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.model import ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.sparse import EXACT_INTEGER
+from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.result import StoppedBy
 
+MODELS: tuple[Form, ...] = ("milp", "cpsat")
+"""Forms in which everything can be said, so that an engine can prove that there is no placement."""
 SMALL_ENTRIES = 20_000
 """Models up to this many entries are first tried in this process, which saves starting workers."""
 IN_PROCESS_SECONDS = 0.5
@@ -48,6 +51,8 @@ HOPE = 5.0
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
 engine: what refines it is then its cuts rather than random moves."""
+COPIES = 20
+"""Tasks of a class, in the mean, from which on large problems are first solved by classes."""
 BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
 SHORTEST_MARGIN = 0.05
@@ -96,16 +101,23 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
-        nothing = self.ledger.placement is None
+        nothing, by_classes = self.ledger.placement is None, name == AUTO and self._by_classes()
+        if by_classes:
+            self._race_one(COLUMNS, threads=1)
+        answered = by_classes and self.ledger.placement is not None
         if name == GREEDY:
             self._greedy(1.0)
-        elif not self._complete and (name == AUTO or (nothing and not _proves(name))):
+        elif not (answered or self._complete) and (
+            name == AUTO or (nothing and not _begins(name))
+        ):
             self._greedy(FIRST_SHARE if nothing else GREEDY_SHARE)
-        if not self.ledger.proven:
+        if not (self.ledger.proven or (answered and self._least_entries > HUGE_ENTRIES)):
             try:
                 self._run(name)
             except OutOfTime:
                 self.stopped_by = "time"
+            except Unsupported as error:
+                raise OptallocError(f"engine {name!r} has no words for {error}") from None
             except ModelTooLarge as error:
                 self.failures.append(str(error))
                 self.stopped_by = "memory"
@@ -120,6 +132,18 @@ class Run:
         placement, columns = self.ledger.placement, self.problem.columns
         return placement is not None and placement.chosen.sum() == columns.task_count.sum()
 
+    def _by_classes(self) -> bool:
+        """Whether there are so many copies that it pays to look at classes of them."""
+        problem = self.problem
+        copies = int(problem.task_classes.count.sum()) / max(problem.classes, 1)
+        large = self._least_entries > LARGE_ENTRIES and not self.request.deterministic
+        return large and copies >= COPIES and self._supported(COLUMNS)
+
+    @property
+    def _least_entries(self) -> int:
+        """No more than a model has, and cheap to have."""
+        return self.problem.most_pairs * len(self.problem.active)
+
     def _run(self, name: str) -> None:
         """Run an engine, or the ladder as far as models are affordable."""
         if self.ledger.placement is None and not _proves(name):
@@ -127,7 +151,7 @@ class Run:
         if name == GREEDY or self.infeasible:
             self.stopped_by = "iterations"
             return
-        modelled = name == AUTO or engine(name).form != "tables"
+        modelled = name == AUTO or engine(name).form in MODELS
         entries = self._affordable_entries() if modelled else None
         if entries is None and modelled and name != AUTO:
             return
@@ -144,9 +168,11 @@ class Run:
 
     def _affordable_entries(self) -> int | None:
         """Entries of a model, about; None if it would take too much time or memory."""
-        least = self.problem.most_pairs * len(self.problem.active)
+        least = self._least_entries
         if not self._affordable(least):
             return None
+        if least > HUGE_ENTRIES and self.request.engine == AUTO:
+            return least
         entries = estimate_entries(self.problem)
         return entries if self._affordable(entries) else None
 
@@ -161,7 +187,8 @@ class Run:
 
     def _settle(self) -> None:
         """Find a placement of a small problem, or a proof that there is none, for who cannot."""
-        entries = self._affordable_entries()
+        small = self._least_entries <= SMALL_ENTRIES
+        entries = self._affordable_entries() if small else None
         if entries is not None and entries <= SMALL_ENTRIES:
             # More threads would spin for work that a small model does not have.
             self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
@@ -303,11 +330,11 @@ class Run:
             self.logs.append(f"== {name}\n{finished.log}")
         self.infeasible = finished.ended == "infeasible" and self.ledger.placement is None
 
-    def _race_one(self, name: str) -> None:
+    def _race_one(self, name: str, threads: int | None = None) -> None:
         """Run one engine in a worker process."""
         race = Race(self.ledger, self.clock, self.request.memory)
         with race.running():
-            self._start(race, name, self.request.threads)
+            self._start(race, name, threads or self.request.threads)
             race.wait(self.clock.left)
         self._conclude(race)
 
@@ -366,7 +393,12 @@ def _proves(name: str) -> bool:
     """Whether an engine can prove that there is no placement."""
     if name in (AUTO, GREEDY):
         return name == AUTO
-    return not engine(name).needs_start and engine(name).form != "tables"
+    return not engine(name).needs_start and engine(name).form in MODELS
+
+
+def _begins(name: str) -> bool:
+    """Whether an engine finds a first placement as fast as any."""
+    return _proves(name) or name == COLUMNS
 
 
 def estimate_entries(problem: Problem) -> int:

@@ -57,11 +57,15 @@ def load(problem: Problem, form: Form, deadline: float = float("inf")) -> Loaded
     ModelTooLarge
         When its numbers are too large for the form.
     Unsupported
-        When the compiled search has no form for the problem.
+        When the compiled search or classes have no form for the problem.
     """
     if form == "tables":
         from optalloc.engines.local.loading import load_tables
 
         return load_tables(problem)
+    if form == "classes":
+        from optalloc.engines.columns.loading import load_classes
+
+        return load_classes(problem)
     encoding = encode(problem, form, deadline)
     return LoadedModel(encoding, finish(encoding))

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from optalloc.formulation.sparse import SparseModel
 
 IntArray = NDArray[np.int64]
-Form = Literal["milp", "cpsat", "tables"]
-"""What an engine reads: a sparse model in one of two forms, or tables of the compiled search."""
+Form = Literal["milp", "cpsat", "tables", "classes"]
+"""What an engine reads: a sparse model in one of two forms, tables of the compiled search, or kinds
+of nodes against classes of tasks."""
 Ended = Literal["optimal", "infeasible", "stopped"]
 
 

@@ -58,7 +58,7 @@ def _level_bound(problem: Problem, k: int) -> int | None:
                 part = amount * float(term.factor[0]) * float(term.family.constant.sum())
                 linear.add(amount * float(term.factor[0]), term.family)
             else:
-                part = _term_bound(problem, term, amount)
+                part = term_bound(problem, term, amount)
             total, size = total + part, size + abs(part)
     part, magnitude = _least(problem, linear)
     total, size = total + part, size + magnitude + abs(total)
@@ -71,7 +71,7 @@ def _is_linear(term: Term) -> bool:
     return plain and folded and term.factor.size > 0 and np.unique(term.factor).size == 1
 
 
-def _term_bound(problem: Problem, term: Term, amount: float) -> float:
+def term_bound(problem: Problem, term: Term, amount: float) -> float:
     """Bound ``amount * term`` from below."""
     nothing = amount == 0 or not term.family.size
     if nothing or (amount > 0 and (term.limit is not None or _counts(term))):

@@ -1,0 +1,43 @@
+"""Between placements and what the engine knows: replicas of blocks on nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.columns.tables import ClassTables, Dealt
+from optalloc.engines.columns.translating import build_tables
+from optalloc.formulation.problem import Problem
+from optalloc.formulation.translating import expand_placement
+from optalloc.instance.placement import Placement
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class LoadedClasses:
+    """Tables with their problem; values are those of `Dealt`."""
+
+    problem: Problem
+    model: ClassTables
+
+    def placement(self, values: IntArray) -> Placement:
+        """Deal an answer out to single tasks."""
+        return expand_placement(self.problem, *Dealt.of(self.model, values))
+
+    def values(self, placement: Placement) -> IntArray | None:
+        """The engine begins anew: it has no use for a placement."""
+        return None
+
+
+def load_classes(problem: Problem) -> LoadedClasses:
+    """Make the tables of a problem.
+
+    Raises
+    ------
+    Unsupported
+        When classes do not tell what matters in it.
+    """
+    return LoadedClasses(problem, build_tables(problem))

@@ -107,9 +107,7 @@ class Run:
         answered = by_classes and self.ledger.placement is not None
         if name == GREEDY:
             self._greedy(1.0)
-        elif not (answered or self._complete) and (
-            name == AUTO or (nothing and not _begins(name))
-        ):
+        elif not (answered or self._complete) and (name == AUTO or (nothing and not _begins(name))):
             self._greedy(FIRST_SHARE if nothing else GREEDY_SHARE)
         if not (self.ledger.proven or (answered and self._least_entries > HUGE_ENTRIES)):
             try:

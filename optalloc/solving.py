@@ -10,6 +10,7 @@ from optalloc.engines import AUTO, GREEDY
 from optalloc.engines import engine as find_engine
 from optalloc.engines.auto import Request, Run, first_placements
 from optalloc.engines.ledger import Ledger, Listener, Progress
+from optalloc.engines.memory import default_limit
 from optalloc.engines.protocol import Clock
 from optalloc.explaining import (
     explain_infeasible,
@@ -75,7 +76,8 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     log
         Keep the solvers' logs in `Result.log`.
     memory_limit
-        Bytes that the engines may hold.
+        Bytes that the engines may hold; by default most of what this machine, or the control group
+        in which it runs, has available. What would need more is not begun, or is ended.
 
     Returns
     -------
@@ -107,7 +109,7 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         int(seed),
         deterministic,
         log,
-        None if memory_limit is None else int(memory_limit),
+        default_limit() if memory_limit is None else int(memory_limit),
     )
     run = Run(ledger, clock, request)
     reasons: tuple[Reason, ...] = ()
@@ -119,6 +121,8 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         if ledger.placement is None:
             raise
         run.stopped_by = "interrupted"
+    except MemoryError:
+        run.stopped_by = "memory"
     return _result(instance, run, reasons, started)
 
 

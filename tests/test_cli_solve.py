@@ -128,7 +128,7 @@ def test_every_option_reaches_the_solver(
     start = tmp_path / "start.json"
     assert invoke(file, "-o", start).exit_code == 0
     options = ["--objective", "power > nodes", "--engine", "cpsat", "--time-limit", "2.5"]
-    options += ["--threads", "2", "--seed", "7", "--partial", "--log"]
+    options += ["--threads", "2", "--seed", "7", "--partial", "--log", "--memory-limit", "1.5"]
     assert invoke(file, *options, "--warm-start", start).exit_code == 0
     warm = seen.pop("warm_start")
     assert isinstance(warm, Placement)
@@ -139,6 +139,7 @@ def test_every_option_reaches_the_solver(
         "engine": "cpsat",
         "time_limit": 2.5,
         "threads": 2,
+        "memory_limit": 1_500_000_000,
         "seed": 7,
         "partial": True,
         "log": True,

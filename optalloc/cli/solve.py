@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 @click.option("--engine", default="auto", show_default=True, help="See 'optalloc engines'.")
 @click.option("--time-limit", type=float, callback=options.positive, metavar="S", help="Seconds.")
 @click.option("--threads", type=options.THREADS, metavar="N", help="By default all cores.")
+@click.option(
+    "--memory-limit",
+    type=float,
+    callback=options.positive,
+    metavar="GB",
+    help="Gigabytes for the engines; by default most of what is available.",
+)
 @click.option("--seed", type=options.SEED, default=0, show_default=True, metavar="N")
 @click.option("--warm-start", type=options.FILE, help="Solution file to start from.")
 @click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
@@ -40,6 +47,7 @@ def solve(  # noqa: PLR0913  (one per option)
     engine: str,
     time_limit: float | None,
     threads: int | None,
+    memory_limit: float | None,
     seed: int,
     warm_start: Path | None,
     partial: bool,
@@ -69,6 +77,7 @@ def solve(  # noqa: PLR0913  (one per option)
             engine=engine,
             time_limit=time_limit,
             threads=threads,
+            memory_limit=None if memory_limit is None else int(memory_limit * 1e9),
             seed=seed,
             warm_start=start,
             partial=partial,

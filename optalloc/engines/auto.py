@@ -66,8 +66,10 @@ SECONDS_PER_ENTRY = 4e-7
 """Time to formulate and load an entry of a model, from measurements; an upper estimate."""
 SECONDS_PER_AGGREGATE = 2e-7
 """Time to make the tables of the local search, for each aggregate; an upper estimate."""
-BYTES_PER_ENTRY = 250
-"""Memory of an engine per entry of the model, from measurements; an upper estimate."""
+BYTES_PER_ENTRY, BYTES_TO_BUILD = 250, 150
+"""Memory per entry of a model, of an engine and to build it, from measurements; upper estimates."""
+BYTES_PER_AGGREGATE = 120
+"""Memory of the local search with its tables, for each aggregate; an upper estimate."""
 
 
 @dataclass(frozen=True)
@@ -305,7 +307,7 @@ class Run:
             return False
         try:
             self._load(engine(name).form)
-        except Unsupported:
+        except (Unsupported, OutOfTime, ModelTooLarge):
             return False
         return True
 
@@ -357,22 +359,29 @@ class Run:
 
     def _load(self, form: Form) -> Loaded:
         if form not in self._loaded:
-            if form == "tables" and self._aggregates * SECONDS_PER_AGGREGATE > self.clock.left:
-                raise OutOfTime
+            if form == "tables":
+                self._check_tables()
             self._loaded[form] = load(self.problem, form, time.monotonic() + self.clock.left)
         return self._loaded[form]
 
-    @property
-    def _aggregates(self) -> int:
+    def _check_tables(self) -> None:
+        """Refuse to make tables for which there is no time or memory."""
         metrics = self.problem.metrics.values()
-        return sum(term.family.size for metric in metrics for _, term in metric.terms)
+        aggregates = sum(term.family.size for metric in metrics for _, term in metric.terms)
+        if aggregates * SECONDS_PER_AGGREGATE > self.clock.left:
+            raise OutOfTime
+        memory = self.request.memory
+        if memory is not None and aggregates * BYTES_PER_AGGREGATE > memory:
+            raise ModelTooLarge(f"the local search would need more than {memory / 1e9:.3g} GB")
 
     def _affordable(self, entries: int) -> bool:
         """Whether a model of so many entries fits the time and memory that there are."""
         if entries * SECONDS_PER_ENTRY > self.clock.left:
             self.stopped_by = "time"
             return False
-        if self.request.memory is not None and entries * BYTES_PER_ENTRY > self.request.memory:
+        raced = 2 if self.request.engine == AUTO and self.request.threads > 1 else 1
+        needed = entries * (BYTES_TO_BUILD + raced * BYTES_PER_ENTRY)
+        if self.request.memory is not None and needed > self.request.memory:
             self.stopped_by = "memory"
             return False
         return True

@@ -54,6 +54,7 @@ class Race:
     failures: list[str] = field(default_factory=list)
     out_of_memory: bool = False
     infeasible: bool = False
+    _watched: float = 0.0
     _runners: list[Runner] = field(default_factory=list)
     _threads: list[threading.Thread] = field(default_factory=list)
     _shared: dict[int, tuple[IO[bytes], Shared]] = field(default_factory=dict)
@@ -88,9 +89,10 @@ class Race:
         return runner
 
     def stop(self, runner: Runner) -> None:
-        """End one engine."""
+        """End one engine, unless that has been done."""
         runner.worker.kill()
-        self._runners.remove(runner)
+        if runner in self._runners:
+            self._runners.remove(runner)
 
     def hint(self, loaded: Loaded) -> IntArray | None:
         """The best placement in the words of a subject."""
@@ -102,10 +104,10 @@ class Race:
         """Hear the engines until a proof, the end of them all, or so many seconds."""
         clock = Clock(min(seconds, self.clock.left))
         while clock.left > 0 and not self.over:
+            self._watch_memory()
             try:
                 runner, message = self._inbox.get(timeout=min(POLL_SECONDS, clock.left))
             except queue.Empty:
-                self._watch_memory()
                 continue
             self._hear(runner, message)
 
@@ -172,8 +174,17 @@ class Race:
                     other.worker.offer(values)
 
     def _watch_memory(self) -> None:
-        if self.memory is None:
+        """End the engine that holds most when all together hold too much; the last one ends all."""
+        if self.memory is None or time.monotonic() - self._watched < POLL_SECONDS:
             return
-        used = sum(runner.worker.resident_bytes for runner in self._active())
-        if used > self.memory:
+        self._watched = time.monotonic()
+        held = [(runner.worker.resident_bytes, runner) for runner in self._active()]
+        if sum(size for size, _ in held) <= self.memory:
+            return
+        if len(held) == 1:
             self.out_of_memory = True
+            return
+        size, hungriest = max(held, key=lambda pair: pair[0])
+        limit = f"{self.memory / 1e9:.3g} GB allowed"
+        self._log(hungriest.name, f"ended: it held {size / 1e9:.3g} GB, {limit} for all")
+        self.stop(hungriest)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ from benchmarks.generated import assignment
 from benchmarks.judged import brute_force
 from benchmarks.registry import benchmarks
 from benchmarks.results import path_of, rows_of
-from benchmarks.suites import first_run, gap, roadef, time_limit
+from benchmarks.suites import first_run, gap, rebalancer, roadef, time_limit
 from benchmarks.tables import (
     BEGIN,
     END,
@@ -280,6 +281,30 @@ def test_first_runs_count_those_with_an_answer_and_name_the_others() -> None:
     assert (over.measured, over.met) == (200, "no")
     assert compiled.measured == 20
     assert (start.measured, start.met) == (0.5, "part")
+
+
+def test_a_peer_is_compared_by_costs_and_what_it_ignores_is_said() -> None:
+    row = {"name": "x", "time_limit": 60.0, "value": 9.0, "theirs": 12, "broken": 3}
+    (figure,) = rebalancer.BENCHMARK.figures([row, {**row, "name": "y", "value": 13.0}])
+    assert (figure.measured, figure.met) == (1, "no")
+    assert figure.detail == (
+        "x 9 against 12 with 3 broken rules; y 13 against 12 with 3 broken rules"
+    )
+    (figure,) = rebalancer.BENCHMARK.figures([{"name": "x", "skipped": "no Python 3.12"}])
+    assert (figure.measured, figure.met, figure.detail) == (None, "-", "no Python 3.12")
+
+
+def test_a_peer_that_cannot_be_had_is_skipped_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebalancer, "_pythons", lambda: iter(()))
+    assert rebalancer.environment(tmp_path / "a") == (
+        None, "no Python 3.12 or newer was found, which it needs",
+    )  # fmt: skip
+    monkeypatch.setattr(rebalancer, "_pythons", lambda: iter([which("true")]))
+    python, why = rebalancer.environment(tmp_path / "b")
+    assert python is None
+    assert why.startswith(f"{rebalancer.PACKAGE} cannot be installed for {which('true')}: ")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import csv
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,12 @@ def judge_of(model: str, start: str) -> Judge:
         return list(verdict.violations), int(verdict.total)
 
     return judge
+
+
+def questions(context: Context, limit: float | None = None) -> list[Question]:
+    """All instances and seeds, each with its own limit or the given one."""
+    asked = _questions(context)
+    return asked if limit is None else [replace(question, limit=limit) for question in asked]
 
 
 def _questions(context: Context) -> list[Question]:
@@ -105,7 +112,7 @@ def _made(folder: Path, seed: int) -> Question:
 
 
 def _cases(context: Context) -> list[Case]:
-    return [Case(q.key, partial(ask, context, q)) for q in _questions(context)]
+    return [Case(q.key, partial(ask, context, q)) for q in questions(context)]
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:

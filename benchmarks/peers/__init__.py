@@ -1,0 +1,1 @@
+"""Programs that drive other solvers, each in an environment of its own."""

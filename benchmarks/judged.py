@@ -12,6 +12,7 @@ from optalloc.batch.compare import Best, compare_rows
 from optalloc.batch.jobs import SOLUTION, make_jobs
 from optalloc.batch.runner import Settings, run_batch
 from optalloc.cli.words import counted
+from optalloc.engines import AUTO
 from optalloc.formats import formats
 from optalloc.instance.files import dump_instance
 from optalloc.solution import read_solution
@@ -42,6 +43,8 @@ class Question:
         Best-known value; None if none is known.
     judge
         Shares no code with the package.
+    engine
+        What solves it.
     """
 
     name: str
@@ -51,11 +54,13 @@ class Question:
     seed: int
     best: float | None
     judge: Judge
+    engine: str = AUTO
 
     @property
     def key(self) -> str:
         """Name of the case."""
-        return f"{self.name} {self.limit:g}s seed={self.seed}"
+        engine = "" if self.engine == AUTO else f" {self.engine}"
+        return f"{self.name} {self.limit:g}s seed={self.seed}{engine}"
 
 
 def ask(context: Context, question: Question) -> Row:
@@ -66,7 +71,7 @@ def ask(context: Context, question: Question) -> Row:
     path = context.folder / f"{stem}.json"
     dump_instance(instance, path)
     solutions = context.folder / "solutions"
-    jobs = make_jobs([str(path)], seeds=[question.seed], time_limit=question.limit)
+    jobs = make_jobs([str(path)], [question.engine], [question.seed], time_limit=question.limit)
     settings = Settings(jobs=1, threads=THREADS, grace_s=30, solutions=solutions)
     (answer,) = run_batch(jobs, settings)
     if "error" in answer:
@@ -78,6 +83,7 @@ def ask(context: Context, question: Question) -> Row:
     facts = asdict(compared)
     row = {
         "name": question.name,
+        "engine": question.engine,
         "seed": question.seed,
         "time_limit": question.limit,
         "threads": THREADS,

@@ -29,7 +29,7 @@ from benchmarks.generated import assignment
 from benchmarks.judged import brute_force
 from benchmarks.registry import benchmarks
 from benchmarks.results import path_of, rows_of
-from benchmarks.suites import first_run, gap, rebalancer, roadef, time_limit
+from benchmarks.suites import first_run, gap, gap_open, rebalancer, roadef, time_limit
 from benchmarks.tables import (
     BEGIN,
     END,
@@ -52,9 +52,8 @@ def run(*arguments: str) -> Result:
 
 def test_every_benchmark_is_found_and_listed() -> None:
     listed = run("--list").stdout
-    assert {"gap", "model_building", "reading", "roadef", "startup", "time_limit"} <= set(
-        benchmarks()
-    )
+    named = {"gap", "gap_open", "model_building", "reading", "roadef", "startup", "time_limit"}
+    assert named <= set(benchmarks())
     for name, benchmark in benchmarks().items():
         assert f"{name} " in listed
         assert benchmark.summary in listed
@@ -234,6 +233,28 @@ def test_gaps_are_stated_as_mean_and_largest() -> None:
     assert mean.measured == pytest.approx((27 * 0.1 + 3) / 28)
     assert (mean.met, largest.met, largest.detail) == ("yes", "no", "yagiura2004/e1")
     assert met(sound) == ["yes", "yes"]
+
+
+def test_auto_is_counted_as_worse_where_an_engine_alone_found_a_smaller_value() -> None:
+    """Ties and engines without an answer do not count; no answer of `auto` does."""
+    names = [f"yagiura2004/d{i}" for i in range(gap_open.INSTANCES)]
+    rows = [solved(name, engine=engine) for name in names for engine in gap_open.ENGINES]
+    assert met(gap_open.BENCHMARK.figures(rows)) == ["yes"] * 5
+    assert met(gap_open.BENCHMARK.figures(rows[3:]))[:3] == ["part"] * 3
+    rows[1] |= {"value": 99.0}
+    rows[2] |= {"value": None, "gap": None}
+    rows[3] |= {"value": None, "gap": None}
+    mean, largest, worse, *_ = gap_open.BENCHMARK.figures(rows)
+    assert (mean.measured, largest.measured) == (None, None)
+    assert worse.measured == 3
+    assert worse.detail.startswith(f"{names[0]} cpsat, {names[1]} cpsat")
+
+
+def test_the_hard_open_instances_are_those_of_yagiura_and_type_d() -> None:
+    assert gap_open.hard("yagiura2004/c10400")
+    assert gap_open.hard("chu1997/d20100")
+    assert not gap_open.hard("chu1997/c20100")
+    assert not gap_open.hard("cattrysse1994/gap1-0")
 
 
 def test_answers_that_are_refused_and_bounds_that_are_wrong_are_counted() -> None:

@@ -49,7 +49,8 @@ def judge_of(text: str) -> Judge:
     return judge
 
 
-def _questions(context: Context) -> list[Question]:
+def questions(context: Context) -> list[Question]:
+    """All instances for every seed; small ones made here for a smoke run."""
     if context.smoke:
         return [_made(context.folder, *size, context.seeds[0]) for size in SMOKE]
     folder = context.data(DATA)
@@ -80,7 +81,7 @@ def _made(folder: Path, agents: int, tasks: int, seed: int) -> Question:
 
 
 def _cases(context: Context) -> list[Case]:
-    return [Case(q.key, partial(ask, context, q)) for q in _questions(context)]
+    return [Case(q.key, partial(ask, context, q)) for q in questions(context)]
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:

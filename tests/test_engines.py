@@ -36,8 +36,8 @@ from optalloc.objective import read_objective
 from optalloc.solving import solve
 
 
-def loaded(instance: Instance, form: Form = "milp") -> LoadedModel:
-    made = load(Problem(instance, read_objective(instance)), form)
+def loaded(instance: Instance, form: Form = "milp", objective: str | None = None) -> LoadedModel:
+    made = load(Problem(instance, read_objective(instance, objective)), form)
     assert isinstance(made, LoadedModel)
     return made
 

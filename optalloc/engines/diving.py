@@ -32,6 +32,8 @@ LAST_COLUMNS, LAST_PARTS, LAST_SECONDS = 200, 3, 2.0
 """What is decided together at the end: so many columns, or parts if that is more."""
 QUANTUM, WASTE = 0.9, 1e-4
 """A step may miss its optimum by less than a unit, or by its share of this part of the value."""
+TRIAL, LATE = 0.2, 2.0
+"""Part of the time after which a dive that would need so many times its time is given up."""
 USED = 1e-6
 
 
@@ -69,7 +71,8 @@ class _Dive:
 
     def run(self, clock: Clock) -> Repaired | None:
         """Go down to the end."""
-        while True:
+        parts = self.parts.size
+        while not self._too_slow(parts - self.parts.size, parts, clock):
             priced = self.relaxed.solve(clock.left)
             if priced is None:
                 return None
@@ -79,7 +82,13 @@ class _Dive:
             if self._few_left():
                 return self._finish(clock)
             if not self._step(priced, clock):
-                return None
+                return self._unchanged(clock)
+        return None
+
+    def _too_slow(self, done: int, parts: int, clock: Clock) -> bool:
+        """Whether, after a while, the pace says that the end is far beyond the time."""
+        judged = clock.passed > TRIAL * clock.limit
+        return clock.left <= 0 or (judged and clock.passed * parts > LATE * clock.limit * done)
 
     def _too_dear(self, objective: float) -> bool:
         most = self.small.most
@@ -230,7 +239,9 @@ def _highs(small: Small, whole: BoolArray, seconds: float, waste: float = 0.0) -
     import highspy
 
     highs: Any = highspy.Highs()
+    limit = highspy.kHighsInf if small.most is None else small.most + QUANTUM / 2
     for name, value in (
+        ("objective_bound", limit if whole.any() else highspy.kHighsInf),
         ("output_flag", False),
         ("threads", 1),
         ("mip_abs_gap", waste),

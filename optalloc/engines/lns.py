@@ -19,7 +19,8 @@ from math import isfinite
 import numpy as np
 
 from optalloc.engines.diving import by_parts
-from optalloc.engines.neighbourhoods import KINDS, Kind, Neighbourhoods
+from optalloc.engines.neighbourhoods import KINDS, Neighbourhoods
+from optalloc.engines.portfolio import Kind, Portfolio
 from optalloc.engines.protocol import (
     Bound,
     Clock,
@@ -49,8 +50,6 @@ KERNEL_SHARE = 0.15
 """Part of the time for the small model of all that the relaxation finds cheap."""
 REPAIRS_WITHOUT_CLOCK = 100
 """Repairs of a level where no time limit ends them."""
-LEAST_CHANCE = 0.2
-"""Chance of the worst kind of neighbourhood against that of the best."""
 
 
 class Lns:
@@ -82,9 +81,10 @@ class LnsSession:
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.job.seed)
         repairs = [by_cpsat] if self.job.deterministic else [by_cpsat, by_highs]
-        self.kinds = [Kind(name, repair, REPAIR_SECONDS) for name in KINDS for repair in repairs]
+        kinds = [Kind(name, repair, REPAIR_SECONDS) for name in KINDS for repair in repairs]
         if not self.job.deterministic:
-            self.kinds.append(Kind("nodes", by_parts, DIVE_SECONDS, FIRST_DIVE))
+            kinds.append(Kind("nodes", by_parts, DIVE_SECONDS, FIRST_DIVE))
+        self.portfolio = Portfolio(kinds, self.rng)
         self.offered = self.job.hint
         self.neighbourhoods = Neighbourhoods(self.model, self.rng, self.job.hint)
 
@@ -139,7 +139,7 @@ class _Search:
         self._keep(self._repair(base, auxiliary, None, max(clock.left, 0.1)))
 
     def _start_from_relaxation(self, clock: Clock) -> None:
-        """Solve the relaxation, and the small model of what it finds cheap."""
+        """Solve the relaxation, and go from there to a solution."""
         if self.session.job.deterministic:
             return
         seconds = clock.left * RELAXATION_SHARE
@@ -149,13 +149,22 @@ class _Search:
             return
         if found.bound is not None:
             self.emit(Bound(self.level, found.bound, self.given))
-        nothing = np.zeros(self.model.columns, np.int64)
-        if self.model.decisions <= LARGEST_DIVE:
-            every = np.arange(self.model.decisions)
-            seconds = clock.left * DIVE_SHARE
-            self._keep(self._repair(nothing, every, None, seconds, by_parts))
-        free = self.session.neighbourhoods.kernel()
-        self._keep(self._repair(nothing, free, None, clock.left * KERNEL_SHARE, by_highs))
+        if not self._dive(clock.left * DIVE_SHARE):
+            self._solve_kernel(clock.left * KERNEL_SHARE)
+
+    def _dive(self, seconds: float) -> bool:
+        """Decide one part of the whole model after the other; whether that led to an answer."""
+        if self.model.decisions > LARGEST_DIVE:
+            return False
+        nothing, every = np.zeros(self.model.columns, np.int64), np.arange(self.model.decisions)
+        found = self._repair(nothing, every, None, seconds, by_parts)
+        self._keep(found)
+        return found is not None
+
+    def _solve_kernel(self, seconds: float) -> None:
+        """Solve the small model of all that the relaxation finds cheap."""
+        nothing, free = np.zeros(self.model.columns, np.int64), self.session.neighbourhoods.kernel()
+        self._keep(self._repair(nothing, free, None, seconds, by_highs))
 
     def _keep(self, repaired: Repaired | None) -> None:
         """Go on from a repaired solution unless it is worse, and tell if it is better."""
@@ -172,7 +181,7 @@ class _Search:
     def _step(self, clock: Clock) -> None:
         """Free a neighbourhood and repair it."""
         assert self.values is not None
-        kind = self._draw_kind()
+        kind = self.session.portfolio.draw()
         free = self.session.neighbourhoods.choose(kind, self.values, self.cost)
         before, began = self.best, clock.left
         longest = max(kind.seconds, min(PATIENCE * self.gained.passed, LONGEST_SHARE * clock.limit))
@@ -182,15 +191,8 @@ class _Search:
             kind.shrink()
         elif repaired.seconds < longest / 4:
             kind.grow()
-        kind.learn((before - self.best) / max(abs(before), 1), began - clock.left)
-
-    def _draw_kind(self) -> Kind:
-        """Draw so that the time that a kind takes is in proportion to what it gains in it."""
-        kinds = self.session.kinds
-        spent = np.maximum([kind.spent for kind in kinds], 1e-3)
-        pace = np.array([kind.reward for kind in kinds]) / spent
-        weights = np.maximum(pace, max(pace.max() * LEAST_CHANCE, 1e-12)) / spent
-        return kinds[int(self.session.rng.choice(len(kinds), p=weights / weights.sum()))]
+        gain = (before - self.best) / max(abs(before), 1)
+        self.session.portfolio.learn(kind, gain, began - clock.left)
 
     def _repair(
         self,

@@ -2,60 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.portfolio import Kind
 from optalloc.engines.protocol import IntArray
 from optalloc.engines.relaxing import Relaxation, waste
-from optalloc.engines.repairing import Repair
 from optalloc.formulation.sparse import SparseModel
 
 FloatArray = NDArray[np.float64]
 
 KINDS = ("nodes", "tasks", "mixed", "moved")
-FIRST_SIZE = 250
-"""Free decision columns of the first neighbourhoods."""
-SMALLEST_SIZE, LARGEST_SIZE = 20, 20_000
-GROW, SHRINK = 1.25, 0.75
-MEMORY = 0.8
-"""Weight of a repair against the one after it."""
 CHEAPEST = (3, 5, 8, 16)
 """How many columns of a class are free, on average, where a relaxation prices them."""
-
-
-@dataclass
-class Kind:
-    """A kind of neighbourhood and of repair, with the size and the reward that adapt.
-
-    Parameters
-    ----------
-    seconds
-        Longest repair; a kind whose repairs end much earlier grows.
-    reward, spent
-        Relative gain, and seconds, of its repairs; the latest count most.
-    """
-
-    name: str
-    repair: Repair
-    seconds: float
-    size: float = FIRST_SIZE
-    reward: float = 0.0
-    spent: float = 0.0
-
-    def grow(self) -> None:
-        """The last repair was easy."""
-        self.size = min(self.size * GROW, LARGEST_SIZE)
-
-    def shrink(self) -> None:
-        """The last repair was too hard."""
-        self.size = max(self.size * SHRINK, SMALLEST_SIZE)
-
-    def learn(self, gain: float, seconds: float) -> None:
-        """Remember what a repair brought."""
-        self.reward = MEMORY * self.reward + gain
-        self.spent = MEMORY * self.spent + seconds
 
 
 class Neighbourhoods:

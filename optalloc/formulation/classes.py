@@ -10,7 +10,7 @@ dealt out.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,92 +68,85 @@ def merge_tasks(
     columns: Columns, allowed: AllowedEntries, policies: Iterable[Policy], merge: bool = True
 ) -> TaskClasses:
     """Merge identical tasks; those that a policy splits become classes of one."""
-    keys = _task_keys(columns, allowed) if merge else []
+    kind = _task_kinds(columns, allowed) if merge else np.arange(columns.tasks, dtype=np.int64)
     split = np.zeros(columns.tasks, bool)
     for policy in policies:
         split |= policy.splits(columns)
-    classes: dict[Hashable, list[int]] = {}
-    task: list[int] = []
-    count: list[int] = []
-    of_class: list[int] = []
-    of_task: list[int] = []
-    of_count: list[int] = []
-    for t in range(columns.tasks):
-        if split[t]:
-            copies = int(columns.task_count[t])
-            of_class += range(len(task), len(task) + copies)
-            task += [t] * copies
-            count += [1] * copies
-            of_task += [t] * copies
-            of_count += [1] * copies
-            continue
-        k = classes.setdefault(keys[t] if merge else t, [len(task)])[0]
-        if k == len(task):
-            task.append(t)
-            count.append(0)
-        count[k] += int(columns.task_count[t])
-        of_class.append(k)
-        of_task.append(t)
-        of_count.append(int(columns.task_count[t]))
-    order = np.argsort(np.array(of_class, np.int64), kind="stable")
-    return TaskClasses(
-        np.array(task, np.int64),
-        np.array(count, np.int64),
-        np.array(of_class, np.int64)[order],
-        np.array(of_task, np.int64)[order],
-        np.array(of_count, np.int64)[order],
+    whole, single = np.flatnonzero(~split), np.flatnonzero(split)
+    _, first, like = np.unique(kind[whole], return_index=True, return_inverse=True)
+    # The first task of a kind opens its class; one that is split opens a class for each copy.
+    opened = np.where(split, columns.task_count, 0)
+    opened[whole[first]] = 1
+    start = np.cumsum(opened) - opened
+    task = np.repeat(np.arange(columns.tasks, dtype=np.int64), opened)
+    copies = np.repeat(single, opened[single])
+    within = np.arange(copies.size) - np.searchsorted(copies, copies)
+    of_class = np.concatenate([start[whole[first[like.ravel()]]], start[copies] + within])
+    of_task = np.concatenate([whole, copies])
+    of_count = np.concatenate([columns.task_count[whole], np.ones(copies.size, np.int64)])
+    count = np.zeros(task.size, np.int64)
+    np.add.at(count, of_class, of_count)
+    order = np.argsort(of_class, kind="stable")
+    return TaskClasses(task, count, of_class[order], of_task[order], of_count[order])
+
+
+def _task_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
+    """Number task entries: those with equal numbers are told apart by nothing."""
+    tasks = np.arange(columns.tasks, dtype=np.int64)
+    table = columns.row_number[columns.row_start[:-1]] >= 0
+    homes = np.bincount(columns.current_task, minlength=columns.tasks)
+    home = np.full(columns.tasks, -1, np.int64)
+    home[columns.current_task[::-1]] = columns.current_node[::-1]
+    # Merged tasks are dealt out in any order, which is exact for a single home node only.
+    alone = np.where((homes > 1) | ((homes > 0) & table), tasks, -1)
+    stated = [np.nan if t.reference is None else t.reference for t in columns.instance.tasks]
+    groups = np.bincount(columns.membership_task, minlength=columns.tasks)
+    in_order = np.lexsort((columns.membership_group, columns.membership_task))
+    return _alike(
+        [
+            _sequences(_row_kinds(columns, allowed), np.diff(columns.row_start)),
+            table.astype(np.int64),
+            columns.required.astype(np.int64),
+            columns.weight,
+            np.array(stated, np.float64).view(np.int64),
+            columns.move_cost,
+            _sequences(columns.membership_group[in_order], groups),
+            home,
+            alone,
+        ]
     )
 
 
-def _task_keys(columns: Columns, allowed: AllowedEntries) -> list[Hashable]:
-    """For each task entry a key that is equal where nothing tells two tasks apart."""
-    instance = columns.instance
+def _row_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
+    """Number rows by all that they demand, draw and yield, and where they may run."""
     rows = np.arange(columns.rows)
-    signature = np.concatenate(
-        [q.signature(rows) for q in (*columns.demand, columns.cost)]
-        + [
-            columns.row_replicas[:, None],
-            columns.row_throughput.view(np.int64)[:, None],
-            columns.power.row[:, None],
-            columns.energy.row[:, None],
-            columns.money.row[:, None],
-        ],
-        axis=1,
-    )
-    _, row_kind = np.unique(signature, axis=0, return_inverse=True)
-    kinds = row_kind.ravel().tolist()
-    starts = columns.row_start.tolist()
-    sites = allowed.row_kind.tolist()
-    groups: list[list[int]] = [[] for _ in range(columns.tasks)]
-    for t, g in zip(columns.membership_task, columns.membership_group, strict=True):
-        groups[t].append(int(g))
-    homes: dict[int, list[tuple[int, int]]] = {}
-    for t, n, k in zip(
-        columns.current_task, columns.current_node, columns.current_replicas, strict=True
-    ):
-        homes.setdefault(int(t), []).append((int(n), int(k)))
-    keys: list[Hashable] = []
-    for t, task in enumerate(instance.tasks):
-        first, last = starts[t], starts[t + 1]
-        home = homes.get(t, [])
-        # Merged tasks are dealt out in any order, which is exact for a single home node only.
-        table = columns.row_number[first] >= 0
-        alone = t if len(home) > 1 or (home and table) else -1
-        keys.append(
-            (
-                tuple(kinds[first:last]),
-                tuple(sites[first:last]),
-                table,
-                task.required,
-                int(columns.weight[t]),
-                task.reference,
-                int(columns.move_cost[t]),
-                tuple(sorted(groups[t])),
-                home[0][0] if home else -1,
-                alone,
-            )
-        )
-    return keys
+    lines = [line for q in (*columns.demand, columns.cost) for line in q.signature(rows).T]
+    lines += [columns.row_replicas, columns.row_throughput.view(np.int64)]
+    lines += [columns.power.row, columns.energy.row, columns.money.row, allowed.row_kind]
+    return _alike(lines)
+
+
+def _alike(lines: Sequence[IntArray]) -> IntArray:
+    """Number positions so that equal numbers mean equal values in every line."""
+    code = np.zeros(lines[0].size, np.int64)
+    for line in lines:
+        if line.size and np.any(line != line[0]):
+            _, kind = np.unique(line, return_inverse=True)
+            _, code = np.unique(code * (int(kind.max()) + 1) + kind.ravel(), return_inverse=True)
+    return code.ravel()
+
+
+def _sequences(values: IntArray, length: IntArray) -> IntArray:
+    """Number consecutive pieces of some lengths so that equal numbers mean equal pieces."""
+    start = np.cumsum(length) - length
+    number = np.full(length.size, -1, np.int64)
+    single = length == 1
+    number[single] = values[start[single]]
+    largest, known = int(values.max(initial=-1)), dict[tuple[int, ...], int]()
+    for k in np.flatnonzero(length > 1).tolist():
+        piece = tuple(values[start[k] : start[k] + length[k]].tolist())
+        number[k] = known.setdefault(piece, largest + 1 + len(known))
+    return number
 
 
 def merge_nodes(

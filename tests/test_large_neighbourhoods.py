@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_engines import loaded
+from test_engines import first_answer, loaded
 from test_solving import knapsacks
 
 from benchmarks.generated import assignment
+from optalloc.engines.auto import Request, Run
 from optalloc.engines.diving import by_parts, largest, narrowed
+from optalloc.engines.ledger import Ledger, OpenLevel
+from optalloc.engines.loading import Loaded
 from optalloc.engines.milp import HighsSession
 from optalloc.engines.neighbourhoods import Neighbourhoods
 from optalloc.engines.portfolio import Kind, Portfolio
-from optalloc.engines.protocol import Incumbent, IntArray, Job, Message
+from optalloc.engines.protocol import Bound, Clock, Incumbent, IntArray, Job, Message
+from optalloc.engines.race import Runner
 from optalloc.engines.reducing import Reducer
 from optalloc.engines.relaxing import relax, waste
 from optalloc.engines.repairing import Small, by_cpsat, by_highs
+from optalloc.engines.worker import Worker
 from optalloc.formulation.sparse import SparseModel
+from optalloc.objective import read_objective
 from optalloc.solving import solve
 
 
@@ -198,3 +206,51 @@ def test_an_offer_that_does_not_say_every_column_is_left_aside() -> None:
     session.offer(np.zeros(model.decisions, np.int64))
     assert model.decisions < model.columns
     assert session.take_offer() is None
+
+
+# --- when an exact engine yields ---------------------------------------------------------------
+
+
+def hopeful(before: int, after: int, relaxed: int | None = None, value: int = 200) -> bool:
+    """Whether an exact engine goes on, 100 s before the end, after bounds 10 s apart."""
+    instance = knapsacks()
+    request = Request("auto", 2, 0, False, False, None)
+    run = Run(Ledger(instance, read_objective(instance)), Clock(100.0), request)
+    bounds = {} if relaxed is None else {0: relaxed}
+    lns = Runner("lns", cast(Worker, None), cast(Loaded, None), bounds=bounds)
+    return run._hopeful(OpenLevel(0, value, before), OpenLevel(0, value, after), lns)
+
+
+def test_an_exact_engine_goes_on_while_its_bound_approaches_the_value() -> None:
+    assert hopeful(100, 110)
+    assert not hopeful(100, 101)
+    assert not hopeful(100, 100)
+
+
+def test_an_exact_engine_goes_on_where_its_cuts_close_much_of_the_gap_of_the_relaxation() -> None:
+    assert hopeful(150, 150, relaxed=100)
+    assert not hopeful(110, 110, relaxed=100)
+    assert not hopeful(150, 150, relaxed=150)
+
+
+def test_a_level_without_a_bound_is_without_hope_and_a_new_level_is_not() -> None:
+    instance = knapsacks()
+    request = Request("auto", 2, 0, False, False, None)
+    run = Run(Ledger(instance, read_objective(instance)), Clock(100.0), request)
+    lns = Runner("lns", cast(Worker, None), cast(Loaded, None))
+    assert not run._hopeful(None, None, lns)
+    assert run._hopeful(OpenLevel(0, 9, 5), OpenLevel(1, 9, 5), lns)
+
+
+def test_the_first_open_level_is_the_first_whose_bound_is_not_its_value() -> None:
+    instance = knapsacks()
+    ledger = Ledger(instance, read_objective(instance, "assignment-cost > nodes"))
+    assert ledger.first_open() is None
+    ledger.offer(first_answer(instance), "greedy")
+    cost, nodes = ledger.values
+    ledger.bound(Bound(0, cost - 5))
+    assert ledger.first_open() == OpenLevel(0, cost, cost - 5)
+    ledger.bound(Bound(0, cost))
+    assert ledger.first_open() is None
+    ledger.bound(Bound(1, nodes - 1, (cost,)))
+    assert ledger.first_open() == OpenLevel(1, nodes, nodes - 1)

@@ -48,6 +48,8 @@ STALL_SHARE, SHORTEST_STALL = 0.1, 10.0
 """Part of the limit, and seconds, without any gain after which an exact engine yields."""
 HOPE = 5.0
 """An exact engine goes on while its bound would meet the value in so many times the time left."""
+CUT_SHARE = 0.4
+"""An exact engine goes on if so much of the gap that a relaxation leaves is closed by its bound."""
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
 engine: what refines it is then its cuts rather than random moves."""
@@ -226,13 +228,12 @@ class Run:
             if race.over:
                 return
             race.stop(exact)
-        self._start(race, "lns")
+        lns = self._start(race, "lns")
         while self.clock.left > SEARCH_SHARE * self.clock.limit and not race.over:
             race.wait(POLL_SECONDS)
-            gap = self.ledger.levels()[0].gap if self.ledger.levels() else None
-            if gap is not None and gap < TIGHT:
+            if self._tight:
                 race.stop(local)
-                self._yield(race, self._start(race, "milp"))
+                self._yield(race, self._start(race, "milp"), lns)
                 return
 
     def _exact_then_search(self, race: Race) -> None:
@@ -245,37 +246,42 @@ class Run:
         if race.over:
             return
         race.stop(exact[1])
-        self._start(race, "lns")
-        self._yield(race, exact[0])
+        self._yield(race, exact[0], self._start(race, "lns"))
 
-    def _yield(self, race: Race, exact: Runner) -> None:
-        """An exact engine that will not end in time makes room for more search."""
-        if not self._hopeless(race, exact):
-            return
-        race.stop(exact)
-        if self._supported(LOCAL):
-            local = self._start(race, LOCAL)
-            if not race.stalls(local, self._stall):
-                return
-            race.stop(local)
-        self._start(race, "lns", seed=self.request.seed + 1)
-
-    def _hopeless(self, race: Race, exact: Runner) -> bool:
-        """Hear the engines until the exact one gains too little; False if all end before."""
+    def _yield(self, race: Race, exact: Runner, lns: Runner) -> None:
+        """An exact engine from which no more is to be hoped makes room for a second search."""
         while not race.over:
-            before, began = self.ledger.first_open(), exact.found
+            before, found = self.ledger.first_open(), exact.found
             race.wait(self._stall)
             after = self.ledger.first_open()
-            if exact.found == began and not self._closing(before, after):
-                return not race.over
-        return False
+            if exact.found == found and not self._hopeful(before, after, lns):
+                break
+        if race.over:
+            return
+        refining = self._tight
+        if refining or self._supported(LOCAL):
+            race.stop(exact)
+            self._start(race, "lns" if refining else LOCAL, seed=self.request.seed + refining)
 
-    def _closing(self, before: OpenLevel | None, after: OpenLevel | None) -> bool:
-        """Whether a bound that went on as in the last `_stall` seconds would soon be a proof."""
+    def _hopeful(self, before: OpenLevel | None, after: OpenLevel | None, lns: Runner) -> bool:
+        """Whether the exact bound is on its way to the value, or is much better than a relaxed one.
+
+        In the second case its cuts make its search a good one, be there a proof in the end or not.
+        """
         if after is None or before is None or before.level != after.level:
             return after is not None
         pace = (after.bound - before.bound) / self._stall
-        return pace * HOPE * self.clock.left >= after.value - after.bound
+        relaxed = lns.bounds.get(after.level, after.bound)
+        return (
+            pace * HOPE * self.clock.left >= after.value - after.bound
+            or after.bound - relaxed >= CUT_SHARE * (after.value - relaxed)
+        )
+
+    @property
+    def _tight(self) -> bool:
+        """Whether the first level is close to its bound."""
+        gap = self.ledger.levels()[0].gap if self.ledger.levels() else None
+        return gap is not None and gap < TIGHT
 
     @property
     def _stall(self) -> float:

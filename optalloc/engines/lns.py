@@ -44,7 +44,7 @@ FIRST_DIVE = 2_000
 """Free decision columns of the first of those."""
 RELAXATION_SHARE = 0.25
 """Part of the time that the relaxation may take."""
-DIVE_SHARE, LARGEST_DIVE = 0.5, 200_000
+DIVE_SHARE, LARGEST_DIVE = 0.4, 200_000
 """Part of the time for a first dive through all parts, and the columns that it can have."""
 KERNEL_SHARE = 0.15
 """Part of the time for the small model of all that the relaxation finds cheap."""
@@ -153,13 +153,13 @@ class _Search:
             self._solve_kernel(clock.left * KERNEL_SHARE)
 
     def _dive(self, seconds: float) -> bool:
-        """Decide one part of the whole model after the other; whether that led to an answer."""
+        """Decide one part of the whole model after the other; whether that is any better."""
         if self.model.decisions > LARGEST_DIVE:
             return False
         nothing, every = np.zeros(self.model.columns, np.int64), np.arange(self.model.decisions)
-        found = self._repair(nothing, every, None, seconds, by_parts)
-        self._keep(found)
-        return found is not None
+        before = None if self.values is None else self.best
+        self._keep(self._repair(nothing, every, self.values, seconds, by_parts))
+        return self.values is not None and (before is None or self.best < before)
 
     def _solve_kernel(self, seconds: float) -> None:
         """Solve the small model of all that the relaxation finds cheap."""

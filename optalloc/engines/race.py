@@ -31,6 +31,8 @@ class Runner:
     """When it last improved the best placement or bound."""
     found: float = field(default_factory=time.monotonic)
     """When it last improved the best placement."""
+    bounds: dict[int, int] = field(default_factory=dict)
+    """Its latest bound of each level."""
 
 
 @dataclass
@@ -116,12 +118,6 @@ class Race:
         while self.ledger.placement is None and not self.over:
             self.wait(POLL_SECONDS)
 
-    def stalls(self, runner: Runner, seconds: float) -> bool:
-        """Hear the engines until one of them has gained nothing for so long; False if all end."""
-        while not self.over and time.monotonic() - runner.gained < seconds:
-            self.wait(POLL_SECONDS)
-        return not self.over
-
     @property
     def decided(self) -> bool:
         """Whether nothing remains to be found."""
@@ -152,6 +148,7 @@ class Race:
                 runner.gained = runner.found = time.monotonic()
                 self._tell_others(runner)
         elif isinstance(message, Bound):
+            runner.bounds[message.level] = message.value
             if self.ledger.bound(message):
                 runner.gained = time.monotonic()
         elif isinstance(message, Finished):

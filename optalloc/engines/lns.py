@@ -46,8 +46,8 @@ RELAXATION_SHARE = 0.25
 """Part of the time that the relaxation may take."""
 DIVE_SHARE, LARGEST_DIVE = 0.4, 200_000
 """Part of the time for a first dive through all parts, and the columns that it can have."""
-KERNEL_SHARE = 0.15
-"""Part of the time for the small model of all that the relaxation finds cheap."""
+NEAR, KERNEL_SHARE = 0.01, 0.15
+"""Beyond this gap: part of the time for the small model of all that the relaxation finds cheap."""
 REPAIRS_WITHOUT_CLOCK = 100
 """Repairs of a level where no time limit ends them."""
 
@@ -149,7 +149,7 @@ class _Search:
             return
         if found.bound is not None:
             self.emit(Bound(self.level, found.bound, self.given))
-        if not self._dive(clock.left * DIVE_SHARE):
+        if not self._dive(clock.left * DIVE_SHARE) and not self._near(found.bound):
             self._solve_kernel(clock.left * KERNEL_SHARE)
 
     def _dive(self, seconds: float) -> bool:
@@ -160,6 +160,13 @@ class _Search:
         before = None if self.values is None else self.best
         self._keep(self._repair(nothing, every, self.values, seconds, by_parts))
         return self.values is not None and (before is None or self.best < before)
+
+    def _near(self, bound: int | None) -> bool:
+        """Whether the best solution is close to a bound, so that a smaller model cannot help."""
+        if self.values is None or bound is None:
+            return False
+        value = self.model.level_value_at(self.level, self.values)
+        return value - bound <= NEAR * abs(value)
 
     def _solve_kernel(self, seconds: float) -> None:
         """Solve the small model of all that the relaxation finds cheap."""

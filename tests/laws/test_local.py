@@ -79,7 +79,7 @@ def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
     """Move at a high temperature, looking at the record from time to time; the moves made."""
     tables = loaded.model
     placed = Placed(tables, formulated.case.seed, loaded.values(start.placement))
-    placed.walk.setting[:] = (1e9, 1.0, 1.0, 0.0)
+    placed.walk.setting[:] = (1e9, 1.0, 1.0, 2.0)
     placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
     for _ in range(STEPS):
         moves.anneal(*placed.compiled, MOVES)
@@ -111,7 +111,7 @@ def check_best(formulated: Formulated, loaded: LoadedTables, start: Scored | Non
     """Walk from a placement, or from nothing, and look at the best after each part of the walk."""
     values = None if start is None else loaded.values(start.placement)
     placed = Placed(focus(loaded.model, 0, ()), formulated.case.seed, values)
-    placed.walk.setting[:] = (10.0, 1e6, 1e6, 0.0)
+    placed.walk.setting[:] = (10.0, 1e6, 1e6, 2.0)
     placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
     placed.complete()
     for _ in range(STEPS):

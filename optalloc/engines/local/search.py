@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local import changing, moves
+from optalloc.engines.local import changing, moves, walk, whole
 from optalloc.engines.local.state import new_state
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.local.tables import Tables
@@ -72,16 +72,16 @@ class Placed:
         if values is not None:
             tasks = tables.task_class.size
             choice, node = values[:tasks].astype(np.int32), values[tasks:].astype(np.int32)
-            moves.load(*self.compiled, choice, node)
+            whole.load(*self.compiled, choice, node)
 
     def complete(self) -> None:
         """Place what must run and does not."""
-        moves.complete(*self.compiled)
+        whole.complete(*self.compiled)
 
     def best(self) -> IntArray:
         """The best placement so far, as values."""
         choice, node = np.empty_like(self.state.choice), np.empty_like(self.state.node)
-        moves.recall(*self.compiled[1:], choice, node)
+        walk.recall(*self.compiled[1:], choice, node)
         return np.concatenate([choice, node]).astype(np.int64)
 
 
@@ -98,7 +98,7 @@ class LocalSession:
         self.known = self.job.hint
         # Compiles, or reads what was compiled before, while the clock of a level does not run.
         placed = Placed(focus(self.tables, 0, ()), 0, None)
-        moves.scale(*placed.compiled, 0)
+        whole.scale(*placed.compiled, 0)
         moves.anneal(*placed.compiled, 0)
 
     def offer(self, values: IntArray) -> None:
@@ -132,18 +132,17 @@ class _Search:
 
     def run(self, clock: Clock) -> IntArray | None:
         """Anneal until the time ends; the best placement, None if none keeps all rules."""
-        walk = self.placed.walk
-        walk.setting[:] = 1.0
-        scale = moves.scale(*self.placed.compiled, SAMPLES)
-        walk.setting[:] = (1.0, STRICT * scale, STRICT * scale, 0.0)
+        w = self.placed.walk
+        scale = whole.scale(*self.placed.compiled, SAMPLES)
+        w.setting[:] = (1.0, STRICT * scale, STRICT * scale, 1.0)
         self.placed.complete()
-        walk.chance[:] = np.cumsum(self._chances())
+        w.chance[:] = np.cumsum(self._chances())
         for done in self._progress(clock):
-            walk.setting[0] = scale * HOTTEST * (COLDEST / HOTTEST) ** done
+            w.setting[0] = scale * HOTTEST * (COLDEST / HOTTEST) ** done
             moves.anneal(*self.placed.compiled, self.chunk)
             self._tell()
         self._tell(last=True)
-        return self.placed.best() if np.isfinite(walk.best[0]) else None
+        return self.placed.best() if np.isfinite(w.best[0]) else None
 
     def _progress(self, clock: Clock) -> Iterator[float]:
         """Parts of the time, or of the moves, that are gone."""

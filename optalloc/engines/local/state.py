@@ -13,6 +13,8 @@ Int32 = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 
 NOWHERE = -1
+CAP, THRESHOLD = 0, 1
+"""Lines of `State.room`."""
 
 
 class State(NamedTuple):
@@ -22,14 +24,16 @@ class State(NamedTuple):
     ----------
     choice : (tasks)
         Choice of each task; -1 where it is left out.
-    node : (slots)
-        Node of each replica; -1 where it is not in use.
-    y, replicas : (N, D), (N)
-        Dense aggregates, and replicas on each node.
+    node, block : (slots), (slots)
+        Node and block of each replica; -1 where it is not in use.
+    room : (N, 2, D)
+        How far the dense aggregates are below their caps, and below their thresholds.
+    replicas : (N)
+        Replicas on each node.
     cost, over : (N, Z), (N)
         What the dense dimensions of a node add to each quantity, and to the violation.
     home_count : (homes)
-        Replicas of the class at each of its homes.
+        Replicas of the class at each of its homes, where a class has several.
     counter, owned : (counters), (owners)
         Aggregates, and their sum by owner.
     tree : (2 * owners)
@@ -46,7 +50,8 @@ class State(NamedTuple):
 
     choice: Int32
     node: Int32
-    y: FloatArray
+    block: Int32
+    room: FloatArray
     replicas: Int32
     cost: FloatArray
     over: FloatArray
@@ -70,7 +75,8 @@ def new_state(t: Tables) -> State:
     return State(
         np.full(t.task_class.size, -1, np.int32),
         np.full(slots, NOWHERE, np.int32),
-        np.zeros((nodes, width)),
+        np.full(slots, -1, np.int32),
+        np.zeros((nodes, 2, width)),
         np.zeros(nodes, np.int32),
         np.zeros((nodes, quantities)),
         np.zeros(nodes),

@@ -23,6 +23,10 @@ Int32 = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+WIDTH = 4
+"""Dense dimensions are padded to a multiple of this, which suits the processor."""
+NO_HOME, SEVERAL_HOMES = -1, -2
+
 
 class Tables(NamedTuple):
     """The arrays; see the module. Z quantities, K classes, C choices, B blocks, N nodes.
@@ -31,8 +35,8 @@ class Tables(NamedTuple):
     ----------
     task_class, task_slot : (tasks), (tasks + 1)
         Class and slots of each task.
-    slot_task : (slots)
-        Task of each slot.
+    slot_task, slot_class : (slots)
+        Task of each slot, and its class.
     class_required : (K)
         Whether tasks of the class must be placed.
     class_choice : (K + 1)
@@ -45,6 +49,9 @@ class Tables(NamedTuple):
         Mask (kinds, N), and the same as lists of nodes by kind.
     home_start, home_node, home_running
         Where replicas of each class run now, and how many.
+    class_home : (K)
+        The node where all replicas of a class run now, `NO_HOME`, or `SEVERAL_HOMES` if they run on
+        several nodes or not all of them run.
     node_kind : (N)
         Line of `size`.
     size : (node kinds, 2 * B + 1, D)
@@ -58,13 +65,15 @@ class Tables(NamedTuple):
     base : (N, D)
         The aggregates when nothing is placed.
     step_weight, step_block : (Z, N), (N)
-        What each begun block of replicas on a node adds.
+        What each begun block of replicas on a node adds; blocks are of size 0 where none counts.
     unary, part_quantity, part_index, part_column, part_start, part_stride, part_value
         Costs of a variant, (Z, 2 * B), and what tables add to them by node.
     choice_cost : (Z, C)
         Costs of a task in a choice.
-    entry_start, entry_family, entry_base
-        Counters that placed replicas of each class reach.
+    entry_start, entry_family, entry_base : (B + 1), (entries), (entries)
+        Counters that placed replicas of each block reach.
+    entry_stay, entry_arrive : (entries)
+        What a replica that stays, or arrives, adds to them.
     chosen_start, chosen_family, chosen_base
         Counters that choices of each class reach.
     family_shape, family_plain, family_domain, family_half, family_start : (F)
@@ -72,8 +81,8 @@ class Tables(NamedTuple):
         two-place shape; first counter. A family is one contribution to the counters of a term.
     domain : (maps, N)
         Domain of each node; -1 for none.
-    coefficient, choice_coefficient : (F, 2 * B), (F, C)
-        What a variant or a choice adds to the counters of a family.
+    choice_coefficient : (F, C)
+        What a choice adds to the counters of a family.
     counter_base, counter_parameter, counter_factor, counter_owner
         Constant, parameter of the shape, factor and owner of each counter.
     owner_term, owner_bound
@@ -92,6 +101,7 @@ class Tables(NamedTuple):
     task_class: Int32
     task_slot: Int32
     slot_task: Int32
+    slot_class: Int32
     class_required: BoolArray
     class_choice: Int32
     choice_block: Int32
@@ -103,6 +113,7 @@ class Tables(NamedTuple):
     home_start: Int32
     home_node: Int32
     home_running: Int32
+    class_home: Int32
     node_kind: Int32
     size: FloatArray
     cap: FloatArray
@@ -123,6 +134,8 @@ class Tables(NamedTuple):
     entry_start: Int32
     entry_family: Int32
     entry_base: IntArray
+    entry_stay: FloatArray
+    entry_arrive: FloatArray
     chosen_start: Int32
     chosen_family: Int32
     chosen_base: IntArray
@@ -132,7 +145,6 @@ class Tables(NamedTuple):
     family_half: IntArray
     family_start: IntArray
     domain: Int32
-    coefficient: FloatArray
     choice_coefficient: FloatArray
     counter_base: FloatArray
     counter_parameter: FloatArray

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.tables import NO_HOME, SEVERAL_HOMES, WIDTH, Tables
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
@@ -20,8 +20,6 @@ IntArray = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 
-WIDTH = 4
-"""Dense dimensions are padded to a multiple of this, which suits the processor."""
 MOST_SIZES = 40_000_000
 """Largest table of sizes by kind of node."""
 SHAPES: dict[type[Shape], int] = {Identity: 0, Excess: 1, Steps: 2, Missing: 3}
@@ -227,7 +225,7 @@ def build_tables(problem: Problem) -> Tables:
         **_places(problem),
         **_dense(builder),
         "step_weight": builder.step_weight,
-        "step_block": np.maximum(builder.step_block, 1),
+        "step_block": builder.step_block,
         **_unary(builder),
         **_counters(builder),
         "constant": builder.constant,
@@ -270,6 +268,7 @@ def _tasks(problem: Problem) -> dict[str, Any]:
         "task_class": task_class.astype(np.int32),
         "task_slot": np.concatenate([[0], np.cumsum(slots)]).astype(np.int32),
         "slot_task": np.repeat(np.arange(task_class.size), slots).astype(np.int32),
+        "slot_class": np.repeat(task_class, slots).astype(np.int32),
         "class_required": problem.class_required,
         "class_choice": first.astype(np.int32),
         "choice_block": problem.choice_block.astype(np.int32),
@@ -289,7 +288,22 @@ def _places(problem: Problem) -> dict[str, Any]:
         "home_start": np.searchsorted(home_class, np.arange(problem.classes + 1)).astype(np.int32),
         "home_node": home_node.astype(np.int32),
         "home_running": running.astype(np.int32),
+        "class_home": _only_homes(problem).astype(np.int32),
     }
+
+
+def _only_homes(problem: Problem) -> IntArray:
+    """The node where all replicas of a class run now, where that is so."""
+    home_class, home_node, running = problem.home
+    most = np.zeros(problem.classes, np.int64)
+    np.maximum.at(most, problem.choice_class, problem.choice_replicas)
+    homes = np.bincount(home_class, minlength=problem.classes)
+    only = np.where(homes == 0, NO_HOME, SEVERAL_HOMES)
+    one = (homes[home_class] == 1) & (
+        running >= most[home_class] * problem.task_classes.count[home_class]
+    )
+    only[home_class[one]] = home_node[one]
+    return only
 
 
 def _dense(builder: _Builder) -> dict[str, Any]:
@@ -396,11 +410,11 @@ def _counters(builder: _Builder) -> dict[str, Any]:
     sources: list[tuple[_Counters, Placed | Chosen]] = [
         (block, source) for block in counters for source in _sources(block.term.family)
     ]
-    entries: list[list[IntArray]] = [[], [], []]
+    entries: list[list[IntArray]] = [[], [], [], [], []]
     chosen: list[list[IntArray]] = [[], [], []]
     maps: dict[bytes, int] = {}
     domain, family_domain = [np.zeros((0, problem.nodes), np.int64)], []
-    coefficient = np.zeros((len(sources), 2 * problem.blocks))
+    largest = np.ones(len(sources))
     choice_coefficient = np.zeros((len(sources), problem.choices))
     for f, (block, source) in enumerate(sources):
         classes, part = _members(problem, source)
@@ -411,22 +425,25 @@ def _counters(builder: _Builder) -> dict[str, Any]:
                 domain.append(source.domain[None, :])
             family_domain.append(maps[key])
             value = source.coefficient.base[problem.block_row] * source.scale
-            coefficient[f] = _by_variant(value, source.arrivals_only, 0)
-            _append(entries, classes, f, block.start + part * source.domains)
+            largest[f] = np.abs(value).max(initial=1)
+            line, blocks = _blocks_of(problem, classes)
+            _append(entries, blocks, f, block.start + part[line] * source.domains)
+            arriving = value[blocks]
+            entries[3].append(np.zeros_like(arriving) if source.arrivals_only else arriving)
+            entries[4].append(arriving)
         else:
             family_domain.append(-1)
             choice_coefficient[f] = source.coefficient[problem.choice_row]
             _append(chosen, classes, f, block.start + part)
     terms = [block.term for block in counters]
     steepest = [_steepest(block.term) for block, _ in sources]
-    largest = np.maximum(np.abs(coefficient).max(axis=1, initial=0), 1)
     gain = np.zeros(builder.weights.shape[1])
     for (block, _), steep, most in zip(sources, steepest, largest, strict=True):
         gain += 4 * np.abs(block.weight) * steep * most
     shape = [SHAPES[type(block.term.shape)] for block, _ in sources]
     half = [block.term.family.size // block.term.shape.arity for block, _ in sources]
     return {
-        **_sorted_entries("entry", entries, problem.classes),
+        **_placed_entries(entries, problem.blocks),
         **_sorted_entries("chosen", chosen, problem.classes),
         "family_shape": np.array(shape, np.int32),
         "family_plain": np.array([block.plain for block, _ in sources], bool),
@@ -434,7 +451,6 @@ def _counters(builder: _Builder) -> dict[str, Any]:
         "family_half": np.array(half, np.int64),
         "family_start": np.array([block.start for block, _ in sources], np.int64),
         "domain": np.concatenate(domain).astype(np.int32),
-        "coefficient": coefficient,
         "choice_coefficient": choice_coefficient,
         "counter_base": _flat([term.family.constant for term in terms], np.float64),
         "counter_parameter": _flat([_parameter(b) for b in counters], np.float64),
@@ -472,9 +488,31 @@ def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntAr
     return every, np.zeros(problem.classes, np.int64)
 
 
-def _append(entries: list[list[IntArray]], classes: IntArray, family: int, base: IntArray) -> None:
-    for column, values in zip(entries, (classes, np.full(classes.size, family), base), strict=True):
+def _blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
+    """All blocks of some classes, and which of the classes each is of."""
+    first = np.searchsorted(problem.block_class, classes)
+    count = np.searchsorted(problem.block_class, classes, "right") - first
+    line = np.repeat(np.arange(classes.size), count)
+    return line, np.arange(line.size) - np.repeat(np.cumsum(count) - count - first, count)
+
+
+def _append(entries: list[list[IntArray]], owners: IntArray, family: int, base: IntArray) -> None:
+    for column, values in zip(entries, (owners, np.full(owners.size, family), base), strict=False):
         column.append(values)
+
+
+def _placed_entries(entries: list[list[IntArray]], blocks: int) -> dict[str, Any]:
+    """Entries by block that change something, with what a replica adds."""
+    of_block, family, base, stay, arrive = (_flat(column, np.int64) for column in entries)
+    kept = np.flatnonzero((stay != 0) | (arrive != 0))
+    kept = kept[np.argsort(of_block[kept], kind="stable")]
+    return {
+        "entry_start": np.searchsorted(of_block[kept], np.arange(blocks + 1)).astype(np.int32),
+        "entry_family": family[kept].astype(np.int32),
+        "entry_base": base[kept].astype(np.int64),
+        "entry_stay": stay[kept].astype(np.float64),
+        "entry_arrive": arrive[kept].astype(np.float64),
+    }
 
 
 def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> dict[str, Any]:

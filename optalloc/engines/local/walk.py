@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.local.dense import above
+from optalloc.engines.local.state import State
+from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 
 IntArray = NDArray[np.int64]
@@ -16,6 +19,9 @@ Words = NDArray[np.uint64]
 
 LOGS = 4096
 KINDS = 5
+FEASIBLE = 1e-9
+TEMPERATURE, VIOLATION, LIMIT, TRIES = range(4)
+"""Places in `Walk.setting`."""
 
 
 class Walk(NamedTuple):
@@ -28,12 +34,12 @@ class Walk(NamedTuple):
     logs : (LOGS)
         ``-log`` of evenly spaced numbers in (0, 1).
     setting : (4)
-        Temperature, penalty of a unit of violation, of a unit above a limit, and the largest
-        violation that is accepted to grow.
+        Temperature, penalty of a unit of violation, of a unit above a limit, and how many places
+        are tried for a replica before another is drawn.
     chance : (KINDS)
         Cumulative chances of the kinds of moves.
-    tried, taken : (KINDS)
-        Candidates priced and committed.
+    tried, early, taken : (KINDS)
+        Candidates priced, those of them rejected before all terms were looked at, and committed.
     best : (2)
         Active quantity of the best placement that keeps everything; its violation is 0.
     best_choice, best_node : (tasks), (slots)
@@ -41,9 +47,9 @@ class Walk(NamedTuple):
     slots, froms, choices : (journal)
         Moves since the best placement: what moved and where it was before.
     mark : (1)
-        See `REMEMBERED`.
-    delta, other : (Z)
-        Room for prices.
+        Moves since the best placement, or -1 when it was copied.
+    delta, leaving, none : (Z)
+        Room for prices; the last stays 0.
     nodes : (most slots of a task)
         Room for where a task was.
     """
@@ -53,6 +59,7 @@ class Walk(NamedTuple):
     setting: FloatArray
     chance: FloatArray
     tried: IntArray
+    early: IntArray
     taken: IntArray
     best: FloatArray
     best_choice: Int32
@@ -61,7 +68,8 @@ class Walk(NamedTuple):
     froms: Int32
     mark: IntArray
     delta: FloatArray
-    other: FloatArray
+    leaving: FloatArray
+    none: FloatArray
     nodes: Int32
 
 
@@ -78,6 +86,7 @@ def new_walk(t: Tables, seed: int) -> Walk:
         np.zeros(KINDS),
         np.zeros(KINDS, np.int64),
         np.zeros(KINDS, np.int64),
+        np.zeros(KINDS, np.int64),
         np.full(2, np.inf),
         np.full(t.task_class.size, -1, np.int32),
         np.full(slots, -1, np.int32),
@@ -86,5 +95,92 @@ def new_walk(t: Tables, seed: int) -> Walk:
         np.full(1, -1, np.int64),
         np.zeros(quantities),
         np.zeros(quantities),
+        np.zeros(quantities),
         np.zeros(int(np.diff(t.task_slot).max(initial=0)), np.int32),
     )
+
+
+# -- chance ----------------------------------------------------------------------------------------
+
+
+@compiled
+def draw(random: Words) -> Any:
+    """The next 64 random bits (xoroshiro128+, Blackman and Vigna 2018)."""
+    a, b = random[0], random[1]
+    result = a + b
+    b ^= a
+    random[0] = ((a << np.uint64(24)) | (a >> np.uint64(40))) ^ b ^ (b << np.uint64(16))
+    random[1] = (b << np.uint64(37)) | (b >> np.uint64(27))
+    return result
+
+
+@compiled
+def below(random: Words, n: int) -> int:
+    """A random number in ``range(n)``, n < 2**31."""
+    return np.int64(((draw(random) >> np.uint64(32)) * np.uint64(n)) >> np.uint64(32))  # type: ignore[return-value]
+
+
+@compiled
+def tolerated(w: Walk) -> float:
+    """The largest rise of energy that is accepted this time."""
+    return w.setting[TEMPERATURE] * w.logs[np.int64(draw(w.random) >> np.uint64(52))]
+
+
+# -- the best placement ------------------------------------------------------------------------
+
+
+@compiled
+def note(s: State, w: Walk, slot: int, before: int) -> None:
+    """Note what is about to change, so that the best placement can be had back."""
+    marked = w.mark[0]
+    if marked < 0:
+        return
+    if marked == w.slots.size:
+        recall(s, w, w.best_choice, w.best_node)
+        w.mark[0] = -1
+        return
+    w.slots[marked], w.froms[marked] = slot, before
+    w.mark[0] = marked + 1
+
+
+@compiled
+def recall(s: State, w: Walk, choice: Int32, node: Int32) -> None:
+    """Write the best placement to two arrays."""
+    if w.mark[0] < 0:
+        choice[:], node[:] = w.best_choice, w.best_node
+        return
+    choice[:], node[:] = s.choice, s.node
+    for i in range(w.mark[0] - 1, -1, -1):
+        slot = w.slots[i]
+        if slot < 0:
+            choice[-slot - 1] = w.froms[i]
+        else:
+            node[slot] = w.froms[i]
+
+
+@compiled
+def judge(t: Tables, s: State, w: Walk) -> None:
+    """Remember the placement if it is the best that keeps everything."""
+    if s.total[0] < w.best[0] and s.violation[0] <= FEASIBLE and s.missing[0] == 0:
+        for q in range(1, s.total.size):
+            if s.total[q] > t.limit[q]:
+                return
+        w.best[0] = s.total[0]
+        w.mark[0] = 0
+
+
+@compiled
+def forget(t: Tables, s: State, w: Walk) -> None:
+    """Begin again with this placement as the only one known."""
+    w.mark[0] = -1
+    w.best[0] = np.inf
+    judge(t, s, w)
+
+
+@compiled
+def energy(t: Tables, s: State, w: Walk) -> float:
+    """What is minimised."""
+    over = 0.0
+    for q in range(1, s.total.size):
+        over += above(s.total[q] - t.limit[q])
+    return s.total[0] + w.setting[VIOLATION] * s.violation[0] + w.setting[LIMIT] * over

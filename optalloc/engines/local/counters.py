@@ -1,0 +1,317 @@
+"""Counters: aggregates of parts and domains, their shapes, owners and folds.
+
+The value of an owner is the sum of ``factor * shape(counter)`` over its counters; a term folds its
+owners by sum, largest or smallest.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.local.dense import above
+from optalloc.engines.local.state import State
+from optalloc.engines.local.structs import compiled
+from optalloc.engines.local.tables import Tables
+
+FloatArray = NDArray[np.float64]
+
+IDENTITY, EXCESS, STEPS, MISSING = 0, 1, 2, 3
+
+
+@compiled
+def _shaped(shape: int, y: float, parameter: float) -> float:
+    """Value of a one-place shape."""
+    if shape == EXCESS:
+        return above(y - parameter)
+    if shape == STEPS:
+        return np.ceil(y / parameter)
+    return y
+
+
+@compiled
+def _beyond(t: Tables, o: int, owned: float) -> float:
+    """What an owner is worth: its sum, or by how much it breaks its limit."""
+    sense = t.term_sense[t.owner_term[o]]
+    if sense == 0:
+        return owned
+    return above(sense * (owned - t.owner_bound[o]))
+
+
+# -- from nothing ----------------------------------------------------------------------------------
+
+
+@compiled
+def start_counters(t: Tables, s: State) -> None:
+    """Count nothing but the constants."""
+    s.counter[:] = t.counter_base
+    s.owned[:] = 0.0
+    for f in range(t.family_shape.size):
+        # The contributions of a term share its counters.
+        if f > 0 and t.family_start[f] == t.family_start[f - 1]:
+            continue
+        for k in range(t.family_half[f]):
+            _start_counter(t, s, f, t.family_start[f] + k)
+    for term in range(t.term_sense.size):
+        _start_term(t, s, term)
+
+
+@compiled
+def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
+    y = s.counter[i]
+    if t.family_plain[f]:
+        s.violation[0] += above(y - t.counter_parameter[i])
+        return
+    if t.family_shape[f] == MISSING:
+        value = 1.0 if y >= 1 and s.counter[i + t.family_half[f]] < 1 else 0.0
+    else:
+        value = _shaped(t.family_shape[f], y, t.counter_parameter[i])
+    s.owned[t.counter_owner[i]] += t.counter_factor[i] * value
+
+
+@compiled
+def _start_term(t: Tables, s: State, term: int) -> None:
+    first, last = t.term_start[term], t.term_start[term + 1]
+    outer = t.term_outer[term]
+    plain = False
+    for f in range(t.family_shape.size):
+        if t.family_plain[f] and t.counter_owner[t.family_start[f]] == first:
+            plain = True
+    if plain or first == last:
+        return
+    if outer != 0:
+        size = last - first
+        for o in range(first, last):
+            s.tree[2 * first + size + o - first] = outer * _beyond(t, o, s.owned[o])
+        for i in range(size - 1, 0, -1):
+            at = 2 * first
+            s.tree[at + i] = max(s.tree[at + 2 * i], s.tree[at + 2 * i + 1])
+        _worth(t, s, term, outer * s.tree[2 * first + 1])
+        return
+    for o in range(first, last):
+        _worth(t, s, term, _beyond(t, o, s.owned[o]))
+
+
+@compiled
+def _worth(t: Tables, s: State, term: int, step: float) -> None:
+    """Change the value of a term."""
+    s.violation[0] += t.term_rho[term] * step
+    for q in range(t.constant.size):
+        s.total[q] += t.term_weight[term, q] * step
+
+
+# -- changes ---------------------------------------------------------------------------------------
+
+
+@compiled
+def count(t: Tables, s: State, f: int, i: int, change: float) -> None:
+    """Change a counter; everything follows."""
+    y = s.counter[i]
+    if t.family_plain[f]:
+        cap = t.counter_parameter[i]
+        s.violation[0] += above(y + change - cap) - above(y - cap)
+        s.counter[i] = y + change
+        return
+    step = _shape_change(t, s, f, i, change)
+    s.counter[i] = y + change
+    if step != 0.0:
+        _own(t, s, t.counter_owner[i], step)
+
+
+@compiled
+def _own(t: Tables, s: State, o: int, step: float) -> None:
+    """Change the sum of an owner; everything follows."""
+    term = t.owner_term[o]
+    before = _beyond(t, o, s.owned[o])
+    s.owned[o] += step
+    after = _beyond(t, o, s.owned[o])
+    if t.term_outer[term] != 0:
+        top = 2 * t.term_start[term] + 1
+        before = t.term_outer[term] * s.tree[top]
+        _replay(t, s, term, o)
+        after = t.term_outer[term] * s.tree[top]
+    if after != before:
+        _worth(t, s, term, after - before)
+
+
+@compiled
+def _replay(t: Tables, s: State, term: int, o: int) -> None:
+    """Play an owner's matches again."""
+    first, size = t.term_start[term], t.term_start[term + 1] - t.term_start[term]
+    at, i = 2 * first, size + o - first
+    s.tree[at + i] = t.term_outer[term] * _beyond(t, o, s.owned[o])
+    while i > 1:
+        i //= 2
+        s.tree[at + i] = max(s.tree[at + 2 * i], s.tree[at + 2 * i + 1])
+
+
+@compiled
+def entry_value(t: Tables, e: int, v: int) -> float:
+    """What a replica in a variant adds to the counter of an entry."""
+    return t.entry_arrive[e] if v & 1 else t.entry_stay[e]
+
+
+@compiled
+def count_replica(t: Tables, s: State, v: int, n: int, sign: float) -> None:
+    """Count a replica on a node, or no longer (-1)."""
+    block = v >> 1
+    for e in range(t.entry_start[block], t.entry_start[block + 1]):
+        f = t.entry_family[e]
+        at, change = t.domain[t.family_domain[f], n], sign * entry_value(t, e, v)
+        if at >= 0 and change != 0.0:
+            count(t, s, f, t.entry_base[e] + at, change)
+
+
+@compiled
+def count_move(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int) -> None:
+    """Count a replica on another node than before."""
+    block = v1 >> 1
+    for e in range(t.entry_start[block], t.entry_start[block + 1]):
+        f, base = t.entry_family[e], t.entry_base[e]
+        domain = t.domain[t.family_domain[f]]
+        d1, d2 = domain[n1], domain[n2]
+        c1 = entry_value(t, e, v1) if d1 >= 0 else 0.0
+        c2 = entry_value(t, e, v2) if d2 >= 0 else 0.0
+        if d1 == d2:
+            c2 -= c1
+        elif c1 != 0.0:
+            count(t, s, f, base + d1, -c1)
+        if c2 != 0.0:
+            count(t, s, f, base + d2, c2)
+
+
+# -- prices ----------------------------------------------------------------------------------------
+
+
+@compiled
+def _fold_without(t: Tables, s: State, term: int, o: int, value: float) -> float:
+    """The largest of a tournament if one player had another value."""
+    first, size = t.term_start[term], t.term_start[term + 1] - t.term_start[term]
+    at = 2 * first
+    top = s.tree[at + 1]
+    i = size + o - first
+    if value >= top:
+        return value
+    if s.tree[at + i] < top:
+        return top
+    while i > 1:
+        value = max(value, s.tree[at + (i ^ 1)])
+        i //= 2
+    return value
+
+
+@compiled
+def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) -> float:
+    """Add what a change of an owner does to the quantities; return the change of violation."""
+    if change == 0.0:
+        return 0.0
+    term = t.owner_term[o]
+    before, after = _beyond(t, o, s.owned[o]), _beyond(t, o, s.owned[o] + change)
+    outer = t.term_outer[term]
+    step = after - before
+    if outer != 0:
+        top = s.tree[2 * t.term_start[term] + 1]
+        step = outer * (_fold_without(t, s, term, o, outer * after) - top)
+    if step == 0.0:
+        return 0.0
+    for q in range(delta.size):
+        delta[q] += t.term_weight[term, q] * step
+    return t.term_rho[term] * step
+
+
+@compiled
+def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
+    """What a change of a counter does to its owner."""
+    shape = t.family_shape[f]
+    y = s.counter[i]
+    if shape == IDENTITY:
+        return t.counter_factor[i] * change
+    if shape == MISSING:
+        half = t.family_half[f]
+        if i - t.family_start[f] < half:
+            lacks = s.counter[i + half] < 1
+            before, after = y >= 1 and lacks, y + change >= 1 and lacks
+        else:
+            wants = s.counter[i - half] >= 1
+            before, after = wants and y < 1, wants and y + change < 1
+        return t.counter_factor[i] * ((1.0 if after else 0.0) - (1.0 if before else 0.0))
+    parameter = t.counter_parameter[i]
+    return t.counter_factor[i] * (
+        _shaped(shape, y + change, parameter) - _shaped(shape, y, parameter)
+    )
+
+
+@compiled
+def counter_delta(t: Tables, s: State, f: int, i: int, change: float, delta: FloatArray) -> float:
+    """What a change of one counter does: added to the quantities, returned for the violation."""
+    if t.family_plain[f]:
+        y, cap = s.counter[i], t.counter_parameter[i]
+        return above(y + change - cap) - above(y - cap)
+    return _owner_delta(t, s, t.counter_owner[i], _shape_change(t, s, f, i, change), delta)
+
+
+@compiled
+def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> float:
+    """Evaluate the counters if one more replica comes to a node."""
+    block, violation = v >> 1, 0.0
+    for e in range(t.entry_start[block], t.entry_start[block + 1]):
+        f = t.entry_family[e]
+        at, change = t.domain[t.family_domain[f], n], entry_value(t, e, v)
+        if at >= 0 and change != 0.0:
+            violation += counter_delta(t, s, f, t.entry_base[e] + at, change, delta)
+    return violation
+
+
+@compiled
+def move_delta(
+    t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: FloatArray
+) -> float:
+    """Evaluate the counters if a replica goes from one node to another.
+
+    Exact unless several contributions of a block reach one owner.
+    """
+    block, violation = v1 >> 1, 0.0
+    for e in range(t.entry_start[block], t.entry_start[block + 1]):
+        f, base = t.entry_family[e], t.entry_base[e]
+        domain = t.domain[t.family_domain[f]]
+        d1, d2 = domain[n1], domain[n2]
+        c1 = entry_value(t, e, v1) if d1 >= 0 else 0.0
+        c2 = entry_value(t, e, v2) if d2 >= 0 else 0.0
+        if d1 == d2:
+            if c1 != c2:
+                violation += counter_delta(t, s, f, base + d1, c2 - c1, delta)
+        elif t.family_plain[f]:
+            if c1 != 0.0:
+                violation += counter_delta(t, s, f, base + d1, -c1, delta)
+            if c2 != 0.0:
+                violation += counter_delta(t, s, f, base + d2, c2, delta)
+        else:
+            violation += _owners_delta(t, s, f, base, d1, -c1, d2, c2, delta)
+    return violation
+
+
+@compiled
+def _owners_delta(
+    t: Tables,
+    s: State,
+    f: int,
+    base: int,
+    d1: int,
+    c1: float,
+    d2: int,
+    c2: float,
+    delta: FloatArray,
+) -> float:
+    """Evaluate two counters of one part, which may have the same owner."""
+    change1 = _shape_change(t, s, f, base + d1, c1) if c1 != 0.0 else 0.0
+    change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
+    if change1 != 0.0 and change2 != 0.0:
+        o1, o2 = t.counter_owner[base + d1], t.counter_owner[base + d2]
+        if o1 == o2:
+            return _owner_delta(t, s, o1, change1 + change2, delta)
+        return _owner_delta(t, s, o1, change1, delta) + _owner_delta(t, s, o2, change2, delta)
+    if change1 != 0.0:
+        return _owner_delta(t, s, t.counter_owner[base + d1], change1, delta)
+    if change2 != 0.0:
+        return _owner_delta(t, s, t.counter_owner[base + d2], change2, delta)
+    return 0.0

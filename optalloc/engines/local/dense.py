@@ -1,0 +1,88 @@
+"""Dense dimensions: aggregates of each node, kept as the room below their caps and thresholds.
+
+A node costs ``sum over d of weight[q, d] * max(0, y[n, d] - threshold[n, d])`` in quantity q and
+breaks rules by ``sum over d of rho[d] * max(0, y[n, d] - cap[n, d])``. Rows of the first
+quantity, the one that is searched, are summed on several numbers at a time.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.local.state import CAP, THRESHOLD, State
+from optalloc.engines.local.structs import compiled
+from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.vectors import excesses, shrink
+
+FloatArray = NDArray[np.float64]
+
+
+@compiled
+def above(x: float) -> float:
+    """The part above 0 (written so that it becomes one instruction for several numbers)."""
+    return x if x > 0.0 else 0.0
+
+
+@compiled
+def start_nodes(t: Tables, s: State) -> None:
+    """Leave the base alone on every node."""
+    s.over_total[0] = 0.0
+    for n in range(s.replicas.size):
+        s.cost[n, :] = 0.0
+        s.over[n] = 0.0
+        for d in range(t.rho.size):
+            s.room[n, CAP, d] = t.cap[n, d] - t.base[n, d]
+            s.room[n, THRESHOLD, d] = t.threshold[n, d] - t.base[n, d]
+        change_node(t, s, n, t.size.shape[1] - 1, 0.0)
+
+
+@compiled
+def change_node(t: Tables, s: State, n: int, v: int, sign: float) -> None:
+    """Add a variant to a node (``sign = 1``) or take it away (-1); the totals follow."""
+    width = t.rho.size
+    row = (t.node_kind[n] * t.size.shape[1] + v) * width
+    over, cost = shrink(t.size, row, sign, s.room, 2 * n * width, t.rho, t.weight, width)
+    s.violation[0] += over - s.over[n]
+    s.over_total[0] += over - s.over[n]
+    s.over[n] = over
+    _spend(s, n, 0, cost)
+    for q in range(1, t.constant.size):
+        cost = 0.0
+        for d in range(t.rho.size):
+            cost += t.weight[q, d] * above(-s.room[n, THRESHOLD, d])
+        _spend(s, n, q, cost)
+
+
+@compiled
+def _spend(s: State, n: int, q: int, cost: float) -> None:
+    s.total[q] += cost - s.cost[n, q]
+    s.cost[n, q] = cost
+
+
+@compiled
+def node_delta(t: Tables, s: State, n: int, out: int, into: int, delta: FloatArray) -> float:
+    """Evaluate a node if one variant goes and another comes.
+
+    What that does to the quantities is added to `delta`, to the violation returned.
+    """
+    kind, width = t.node_kind[n], t.rho.size
+    first = kind * t.size.shape[1]
+    over, cost = excesses(
+        t.size,
+        (first + into) * width,
+        (first + out) * width,
+        s.room,
+        2 * n * width,
+        t.rho,
+        t.weight,
+        width,
+    )
+    delta[0] += cost - s.cost[n, 0]
+    for q in range(1, delta.size):
+        cost = 0.0
+        for d in range(t.rho.size):
+            change = t.size[kind, into, d] - t.size[kind, out, d]
+            cost += t.weight[q, d] * above(change - s.room[n, THRESHOLD, d])
+        delta[q] += cost - s.cost[n, q]
+    return over - s.over[n]

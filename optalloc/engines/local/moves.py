@@ -105,7 +105,11 @@ def _home(t: Tables, w: Walk, slot: int) -> int:
 
 @compiled
 def _try_shifts(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None:
-    """Try a replica on some nodes."""
+    """Try a replica on some nodes, one after the other.
+
+    Going on after a success keeps the balance of the walk: who leaves a bad place at once would
+    else be tried less often than who clings to a good one.
+    """
     p = below(w.random, s.node.size)
     if s.node[p] < 0:
         return
@@ -113,7 +117,7 @@ def _try_shifts(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> Non
     for _ in range(np.int64(w.setting[TRIES])):
         n = some_node(t, w, s.block[p])
         if n != s.node[p] and _shift(t, s, w, SHIFT, n, left, slots, nodes, p):
-            return
+            left = leave(t, s, w, p)
 
 
 @compiled
@@ -155,8 +159,8 @@ def _try_swaps(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None
         return
     for _ in range(np.int64(w.setting[TRIES])):
         q = below(w.random, s.node.size)
-        if s.node[q] >= 0 and _chain(t, s, w, SWAP, q, s.node[p], slots, nodes, p):
-            return
+        if s.node[q] >= 0:
+            _chain(t, s, w, SWAP, q, s.node[p], slots, nodes, p)
 
 
 @compiled

@@ -10,13 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.dense import above
-from optalloc.engines.local.state import State
+from optalloc.engines.local.state import (
+    BOUND,
+    FACTOR,
+    OWNED,
+    OWNER,
+    PARAMETER,
+    SENSE,
+    TERM,
+    State,
+    Y,
+)
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
 IDENTITY, EXCESS, STEPS, MISSING = 0, 1, 2, 3
+
+
+@compiled
+def _owner(s: State, i: int) -> int:
+    return np.int64(s.counter[i, OWNER])  # type: ignore[return-value]
 
 
 @compiled
@@ -30,12 +45,12 @@ def _shaped(shape: int, y: float, parameter: float) -> float:
 
 
 @compiled
-def _beyond(t: Tables, o: int, owned: float) -> float:
+def _beyond(s: State, o: int, owned: float) -> float:
     """What an owner is worth: its sum, or by how much it breaks its limit."""
-    sense = t.term_sense[t.owner_term[o]]
-    if sense == 0:
+    sense = s.owner[o, SENSE]
+    if sense == 0.0:
         return owned
-    return above(sense * (owned - t.owner_bound[o]))
+    return above(sense * (owned - s.owner[o, BOUND]))
 
 
 # -- from nothing ----------------------------------------------------------------------------------
@@ -44,8 +59,15 @@ def _beyond(t: Tables, o: int, owned: float) -> float:
 @compiled
 def start_counters(t: Tables, s: State) -> None:
     """Count nothing but the constants."""
-    s.counter[:] = t.counter_base
-    s.owned[:] = 0.0
+    s.counter[:, Y] = t.counter_base
+    s.counter[:, PARAMETER] = t.counter_parameter
+    s.counter[:, FACTOR] = t.counter_factor
+    s.counter[:, OWNER] = t.counter_owner
+    s.owner[:, OWNED] = 0.0
+    s.owner[:, BOUND] = t.owner_bound
+    for o in range(t.owner_bound.size):
+        s.owner[o, TERM] = t.owner_term[o]
+        s.owner[o, SENSE] = t.term_sense[t.owner_term[o]]
     for f in range(t.family_shape.size):
         # The contributions of a term share its counters.
         if f > 0 and t.family_start[f] == t.family_start[f - 1]:
@@ -58,15 +80,15 @@ def start_counters(t: Tables, s: State) -> None:
 
 @compiled
 def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
-    y = s.counter[i]
+    y = s.counter[i, Y]
     if t.family_plain[f]:
-        s.violation[0] += above(y - t.counter_parameter[i])
+        s.violation[0] += above(y - s.counter[i, PARAMETER])
         return
     if t.family_shape[f] == MISSING:
-        value = 1.0 if y >= 1 and s.counter[i + t.family_half[f]] < 1 else 0.0
+        value = 1.0 if y >= 1 and s.counter[i + t.family_half[f], Y] < 1 else 0.0
     else:
-        value = _shaped(t.family_shape[f], y, t.counter_parameter[i])
-    s.owned[t.counter_owner[i]] += t.counter_factor[i] * value
+        value = _shaped(t.family_shape[f], y, s.counter[i, PARAMETER])
+    s.owner[_owner(s, i), OWNED] += s.counter[i, FACTOR] * value
 
 
 @compiled
@@ -82,14 +104,14 @@ def _start_term(t: Tables, s: State, term: int) -> None:
     if outer != 0:
         size = last - first
         for o in range(first, last):
-            s.tree[2 * first + size + o - first] = outer * _beyond(t, o, s.owned[o])
+            s.tree[2 * first + size + o - first] = outer * _beyond(s, o, s.owner[o, OWNED])
         for i in range(size - 1, 0, -1):
             at = 2 * first
             s.tree[at + i] = max(s.tree[at + 2 * i], s.tree[at + 2 * i + 1])
         _worth(t, s, term, outer * s.tree[2 * first + 1])
         return
     for o in range(first, last):
-        _worth(t, s, term, _beyond(t, o, s.owned[o]))
+        _worth(t, s, term, _beyond(s, o, s.owner[o, OWNED]))
 
 
 @compiled
@@ -106,25 +128,25 @@ def _worth(t: Tables, s: State, term: int, step: float) -> None:
 @compiled
 def count(t: Tables, s: State, f: int, i: int, change: float) -> None:
     """Change a counter; everything follows."""
-    y = s.counter[i]
+    y = s.counter[i, Y]
     if t.family_plain[f]:
-        cap = t.counter_parameter[i]
+        cap = s.counter[i, PARAMETER]
         s.violation[0] += above(y + change - cap) - above(y - cap)
-        s.counter[i] = y + change
+        s.counter[i, Y] = y + change
         return
     step = _shape_change(t, s, f, i, change)
-    s.counter[i] = y + change
+    s.counter[i, Y] = y + change
     if step != 0.0:
-        _own(t, s, t.counter_owner[i], step)
+        _own(t, s, _owner(s, i), step)
 
 
 @compiled
 def _own(t: Tables, s: State, o: int, step: float) -> None:
     """Change the sum of an owner; everything follows."""
-    term = t.owner_term[o]
-    before = _beyond(t, o, s.owned[o])
-    s.owned[o] += step
-    after = _beyond(t, o, s.owned[o])
+    term = np.int64(s.owner[o, TERM])
+    before = _beyond(s, o, s.owner[o, OWNED])
+    s.owner[o, OWNED] += step
+    after = _beyond(s, o, s.owner[o, OWNED])
     if t.term_outer[term] != 0:
         top = 2 * t.term_start[term] + 1
         before = t.term_outer[term] * s.tree[top]
@@ -139,7 +161,7 @@ def _replay(t: Tables, s: State, term: int, o: int) -> None:
     """Play an owner's matches again."""
     first, size = t.term_start[term], t.term_start[term + 1] - t.term_start[term]
     at, i = 2 * first, size + o - first
-    s.tree[at + i] = t.term_outer[term] * _beyond(t, o, s.owned[o])
+    s.tree[at + i] = t.term_outer[term] * _beyond(s, o, s.owner[o, OWNED])
     while i > 1:
         i //= 2
         s.tree[at + i] = max(s.tree[at + 2 * i], s.tree[at + 2 * i + 1])
@@ -205,8 +227,8 @@ def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) 
     """Add what a change of an owner does to the quantities; return the change of violation."""
     if change == 0.0:
         return 0.0
-    term = t.owner_term[o]
-    before, after = _beyond(t, o, s.owned[o]), _beyond(t, o, s.owned[o] + change)
+    term = np.int64(s.owner[o, TERM])
+    before, after = _beyond(s, o, s.owner[o, OWNED]), _beyond(s, o, s.owner[o, OWNED] + change)
     outer = t.term_outer[term]
     step = after - before
     if outer != 0:
@@ -223,20 +245,20 @@ def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) 
 def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
     """What a change of a counter does to its owner."""
     shape = t.family_shape[f]
-    y = s.counter[i]
+    y = s.counter[i, Y]
     if shape == IDENTITY:
-        return t.counter_factor[i] * change
+        return s.counter[i, FACTOR] * change
     if shape == MISSING:
         half = t.family_half[f]
         if i - t.family_start[f] < half:
-            lacks = s.counter[i + half] < 1
+            lacks = s.counter[i + half, Y] < 1
             before, after = y >= 1 and lacks, y + change >= 1 and lacks
         else:
-            wants = s.counter[i - half] >= 1
+            wants = s.counter[i - half, Y] >= 1
             before, after = wants and y < 1, wants and y + change < 1
-        return t.counter_factor[i] * ((1.0 if after else 0.0) - (1.0 if before else 0.0))
-    parameter = t.counter_parameter[i]
-    return t.counter_factor[i] * (
+        return s.counter[i, FACTOR] * ((1.0 if after else 0.0) - (1.0 if before else 0.0))
+    parameter = s.counter[i, PARAMETER]
+    return s.counter[i, FACTOR] * (
         _shaped(shape, y + change, parameter) - _shaped(shape, y, parameter)
     )
 
@@ -245,9 +267,9 @@ def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
 def counter_delta(t: Tables, s: State, f: int, i: int, change: float, delta: FloatArray) -> float:
     """What a change of one counter does: added to the quantities, returned for the violation."""
     if t.family_plain[f]:
-        y, cap = s.counter[i], t.counter_parameter[i]
+        y, cap = s.counter[i, Y], s.counter[i, PARAMETER]
         return above(y + change - cap) - above(y - cap)
-    return _owner_delta(t, s, t.counter_owner[i], _shape_change(t, s, f, i, change), delta)
+    return _owner_delta(t, s, _owner(s, i), _shape_change(t, s, f, i, change), delta)
 
 
 @compiled
@@ -306,12 +328,12 @@ def _owners_delta(
     change1 = _shape_change(t, s, f, base + d1, c1) if c1 != 0.0 else 0.0
     change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
     if change1 != 0.0 and change2 != 0.0:
-        o1, o2 = t.counter_owner[base + d1], t.counter_owner[base + d2]
+        o1, o2 = _owner(s, base + d1), _owner(s, base + d2)
         if o1 == o2:
             return _owner_delta(t, s, o1, change1 + change2, delta)
         return _owner_delta(t, s, o1, change1, delta) + _owner_delta(t, s, o2, change2, delta)
     if change1 != 0.0:
-        return _owner_delta(t, s, t.counter_owner[base + d1], change1, delta)
+        return _owner_delta(t, s, _owner(s, base + d1), change1, delta)
     if change2 != 0.0:
-        return _owner_delta(t, s, t.counter_owner[base + d2], change2, delta)
+        return _owner_delta(t, s, _owner(s, base + d2), change2, delta)
     return 0.0

@@ -15,6 +15,10 @@ FloatArray = NDArray[np.float64]
 NOWHERE = -1
 CAP, THRESHOLD = 0, 1
 """Lines of `State.room`."""
+Y, PARAMETER, FACTOR, OWNER = range(4)
+"""Columns of `State.counter`."""
+OWNED, BOUND, SENSE, TERM = range(4)
+"""Columns of `State.owner`."""
 
 
 class State(NamedTuple):
@@ -34,8 +38,8 @@ class State(NamedTuple):
         What the dense dimensions of a node add to each quantity, and to the violation.
     home_count : (homes)
         Replicas of the class at each of its homes, where a class has several.
-    counter, owned : (counters), (owners)
-        Aggregates, and their sum by owner.
+    counter, owner : (counters, 4), (owners, 4)
+        Aggregates, and their sums by owner; what is needed with them lies beside them.
     tree : (2 * owners)
         Tournaments of the terms whose owners fold by the largest or smallest.
     total : (Z)
@@ -57,7 +61,7 @@ class State(NamedTuple):
     over: FloatArray
     home_count: Int32
     counter: FloatArray
-    owned: FloatArray
+    owner: FloatArray
     tree: FloatArray
     total: FloatArray
     violation: FloatArray
@@ -81,8 +85,8 @@ def new_state(t: Tables) -> State:
         np.zeros((nodes, quantities)),
         np.zeros(nodes),
         np.zeros(t.home_node.size, np.int32),
-        np.zeros(t.counter_base.size),
-        np.zeros(t.owner_bound.size),
+        np.zeros((t.counter_base.size, 4)),
+        np.zeros((t.owner_bound.size, 4)),
         np.zeros(2 * t.owner_bound.size),
         np.zeros(quantities),
         np.zeros(1),

@@ -161,9 +161,9 @@ class Run:
             if name == AUTO:
                 name = LOCAL if entries is None else "milp"
             self._alone(name, self.clock.left, self.request.threads)
-        elif name != AUTO:
+        elif name not in (AUTO, LOCAL):
             self._race_one(name)
-        elif entries is None or (entries > HUGE_ENTRIES and self._supported(LOCAL)):
+        elif name == LOCAL or entries is None or (entries > HUGE_ENTRIES and self._supported(LOCAL)):
             self._search()
         else:
             self._ladder(entries)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local import moves
 from optalloc.engines.local.loading import LoadedTables, load_tables
-from optalloc.engines.local.search import Placed, focus
+from optalloc.engines.local.placed import Placed, focus
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.registry import policy_classes
 

@@ -115,10 +115,10 @@ def _at_home(t: Tables, k: int, n: int) -> bool:
     home = t.class_home[k]
     if home != SEVERAL_HOMES:
         return home == n
+    found = False
     for h in range(t.home_start[k], t.home_start[k + 1]):
-        if t.home_node[h] == n:
-            return True
-    return False
+        found = found or t.home_node[h] == n
+    return found
 
 
 @compiled

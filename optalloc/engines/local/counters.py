@@ -35,6 +35,11 @@ def _owner(s: State, i: int) -> int:
 
 
 @compiled
+def _term(s: State, o: int) -> int:
+    return np.int64(s.owner[o, TERM])  # type: ignore[return-value]
+
+
+@compiled
 def _shaped(shape: int, y: float, parameter: float) -> float:
     """Value of a one-place shape."""
     if shape == EXCESS:
@@ -143,7 +148,7 @@ def count(t: Tables, s: State, f: int, i: int, change: float) -> None:
 @compiled
 def _own(t: Tables, s: State, o: int, step: float) -> None:
     """Change the sum of an owner; everything follows."""
-    term = np.int64(s.owner[o, TERM])
+    term = _term(s, o)
     before = _beyond(s, o, s.owner[o, OWNED])
     s.owner[o, OWNED] += step
     after = _beyond(s, o, s.owner[o, OWNED])
@@ -227,7 +232,7 @@ def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) 
     """Add what a change of an owner does to the quantities; return the change of violation."""
     if change == 0.0:
         return 0.0
-    term = np.int64(s.owner[o, TERM])
+    term = _term(s, o)
     before, after = _beyond(s, o, s.owner[o, OWNED]), _beyond(s, o, s.owner[o, OWNED] + change)
     outer = t.term_outer[term]
     step = after - before
@@ -285,9 +290,7 @@ def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> flo
 
 
 @compiled
-def move_delta(
-    t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: FloatArray
-) -> float:
+def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: FloatArray) -> float:
     """Evaluate the counters if a replica goes from one node to another.
 
     Exact unless several contributions of a block reach one owner.

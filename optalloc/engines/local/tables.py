@@ -169,7 +169,7 @@ class Tables(NamedTuple):
 
     def level_value_at(self, level: int, values: IntArray) -> int:
         """Value of a level for the choices of all tasks followed by the nodes of all slots."""
-        from optalloc.engines.local.search import totals
+        from optalloc.engines.local.placed import totals
 
         return int(totals(self, values)[level])
 

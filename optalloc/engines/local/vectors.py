@@ -5,7 +5,8 @@ Written as vector instructions, because compilers gather such short rows number 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from llvmlite import ir
 from numba import types
@@ -70,8 +71,7 @@ class _Rows:
 _PAIR = types.UniTuple(types.float64, 2)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def excesses(
+def _excesses(
     _context: Any,
     size: Any,
     into: Any,
@@ -106,8 +106,7 @@ def excesses(
     return _PAIR(size, types.intp, types.intp, room, types.intp, rho, weight, types.intp), build
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def shrink(
+def _shrink(
     _context: Any,
     size: Any,
     row: Any,
@@ -139,6 +138,11 @@ def shrink(
         return context.make_tuple(builder, _PAIR, tuple(rows.sum(total) for total in totals))
 
     return _PAIR(size, types.intp, types.float64, room, types.intp, rho, weight, types.intp), build
+
+
+Sums = Callable[..., tuple[float, float]]
+excesses = cast(Sums, intrinsic(_excesses))
+shrink = cast(Sums, intrinsic(_shrink))
 
 
 def _each(builder: Any, width: Any) -> Any:

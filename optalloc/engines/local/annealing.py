@@ -1,0 +1,149 @@
+"""The search's control: how hot to begin, how to cool, how often each move is tried."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.engines.local import moves, whole
+from optalloc.engines.local.placed import Placed
+from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.walk import KINDS, LIMIT, TEMPERATURE, TRIES, VIOLATION
+from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job
+
+FloatArray = NDArray[np.float64]
+
+PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.1, 4.0, 0.03, 4
+"""First temperature of the first pilot, factor to the next, part of the time of each, their number.
+
+All temperatures are in mean changes of a random move.
+"""
+HEAT, HOTTEST = 2.0, 1.6
+"""How much hotter than the best pilot the long run begins, and the highest first temperature."""
+COLDEST = 2e-4
+"""Last temperature."""
+FREEZING = 0.93
+"""Part of a run after which it stays at the last temperature."""
+STRICT = 1e4
+"""Penalty of a unit of violation, in mean changes of a random move, that no move outweighs."""
+ACCEPTED, MOST_TRIES = 0.3, 8
+"""A replica is tried until about so many of its moves are accepted, and at most so often."""
+CHUNK_SECONDS = 0.02
+"""Time between two looks at the clock."""
+TELL_SECONDS = 0.5
+"""Least time between two incumbents told."""
+TURNS_WITHOUT_CLOCK, TURNS = 3_000_000, 1000
+"""Turns of a deterministic run, and those of its chunks; a turn is a replica and its tries."""
+SAMPLES = 2000
+
+
+class Annealing:
+    """The search at one level: short pilots find how hot to begin, then a long run cools."""
+
+    def __init__(self, tables: Tables, job: Job, start: IntArray | None, emit: Emit) -> None:
+        self.placed = Placed(tables, job.seed, start)
+        self.emit, self.deterministic = emit, job.deterministic
+        self.best, self.best_values = np.inf, start
+        self.told, self.last_told = np.inf, 0.0
+        self.turns = TURNS
+        self.seen = (0, 0)
+        self.scale = 1.0
+
+    def run(self, clock: Clock) -> IntArray | None:
+        """Search until the time ends; the best placement, None if none keeps all rules."""
+        setting = self.placed.walk.setting
+        self.scale = whole.scale(*self.placed.compiled, SAMPLES)
+        setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
+        setting[TRIES] = 1.0
+        self.placed.complete()
+        start = self.placed.values()
+        self._note(clear=True)
+        hottest = self._pilots(start, clock)
+        self.placed.go(start if self.best_values is None else self.best_values)
+        self._cool(hottest, self._parts(clock, 1.0))
+        return self.best_values if np.isfinite(self.best) else None
+
+    def _pilots(self, start: IntArray, clock: Clock) -> float:
+        """Find the temperature at which the long run begins.
+
+        Short runs from the same start are hotter and hotter, or colder and colder, while that
+        pays.
+        """
+        best, value, runs = PILOT, self._pilot(PILOT, start, clock), 1
+        for step in (PILOT_STEP, 1 / PILOT_STEP):
+            while runs < PILOTS and best * step <= HOTTEST:
+                found = self._pilot(best * step, start, clock)
+                runs += 1
+                if found >= value:
+                    break
+                best, value = best * step, found
+            if best > PILOT:
+                break
+        return min(HEAT * best, HOTTEST)
+
+    def _pilot(self, hottest: float, start: IntArray, clock: Clock) -> float:
+        """Best value of a short run."""
+        self.placed.go(start)
+        self._cool(hottest, self._parts(clock, PILOT_SHARE))
+        return float(self.placed.walk.best[0])
+
+    def _parts(self, clock: Clock, share: float) -> Iterator[float]:
+        """Parts of a share of the time left, or of the turns, that are gone."""
+        if self.deterministic or not np.isfinite(clock.left):
+            steps = int(TURNS_WITHOUT_CLOCK * share) // TURNS
+            yield from (step / steps for step in range(steps))
+            return
+        run = Clock(clock.left * share)
+        while run.left > 0:
+            yield 1 - run.left / run.limit
+
+    def _cool(self, hottest: float, parts: Iterator[float]) -> None:
+        """Anneal from a temperature to the last one, geometrically."""
+        walk = self.placed.walk
+        chances, fall = self._chances(), min(COLDEST / hottest, 1.0)
+        for done in parts:
+            walk.setting[TEMPERATURE] = self.scale * hottest * fall ** min(done / FREEZING, 1.0)
+            self._steer(chances)
+            began = time.monotonic()
+            moves.anneal(*self.placed.compiled, self.turns)
+            took = time.monotonic() - began
+            if not self.deterministic:
+                growth = min(CHUNK_SECONDS / max(took, 1e-6), 2.0)
+                self.turns = max(int(self.turns * growth), 100)
+            self._note()
+        self._note(clear=True)
+
+    def _steer(self, chances: FloatArray) -> None:
+        """Try each replica the more often, the less is accepted; kinds keep their shares."""
+        walk = self.placed.walk
+        seen = int(walk.tried.sum()), int(walk.taken.sum())
+        tried, taken = seen[0] - self.seen[0], seen[1] - self.seen[1]
+        if tried > 0:
+            tries = ACCEPTED * tried / max(taken, 1)
+            walk.setting[TRIES] = np.floor(min(max(tries, 1.0), MOST_TRIES))
+        self.seen = seen
+        drawn = chances.copy()
+        drawn[[moves.SHIFT, moves.SWAP]] /= walk.setting[TRIES]
+        walk.chance[:] = np.cumsum(drawn / drawn.sum())
+
+    def _chances(self) -> FloatArray:
+        """How often each kind of move is tried."""
+        tables = self.placed.tables
+        chances = np.zeros(KINDS)
+        chances[[moves.SHIFT, moves.SWAP]] = 0.4
+        if tables.home_node.size:
+            chances[[moves.HOME, moves.CHAIN]] = 0.1
+        if np.any(np.diff(tables.class_choice) + ~tables.class_required > 1):
+            chances[moves.CHANGE] = 0.4
+        return chances / chances.sum()
+
+    def _note(self, clear: bool = False) -> None:
+        """Keep the best placement, and tell of it; not too often unless it may be lost."""
+        value, now = float(self.placed.walk.best[0]), time.monotonic()
+        if value < self.best and (clear or now - self.last_told > TELL_SECONDS):
+            self.best, self.last_told = value, now
+            self.best_values = self.placed.best()
+            self.emit(Incumbent(self.best_values))

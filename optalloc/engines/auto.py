@@ -163,7 +163,9 @@ class Run:
             self._alone(name, self.clock.left, self.request.threads)
         elif name not in (AUTO, LOCAL):
             self._race_one(name)
-        elif name == LOCAL or entries is None or (entries > HUGE_ENTRIES and self._supported(LOCAL)):
+        elif (
+            name == LOCAL or entries is None or (entries > HUGE_ENTRIES and self._supported(LOCAL))
+        ):
             self._search()
         else:
             self._ladder(entries)

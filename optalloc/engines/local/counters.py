@@ -269,15 +269,6 @@ def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
 
 
 @compiled
-def counter_delta(t: Tables, s: State, f: int, i: int, change: float, delta: FloatArray) -> float:
-    """What a change of one counter does: added to the quantities, returned for the violation."""
-    if t.family_plain[f]:
-        y, cap = s.counter[i, Y], s.counter[i, PARAMETER]
-        return above(y + change - cap) - above(y - cap)
-    return _owner_delta(t, s, _owner(s, i), _shape_change(t, s, f, i, change), delta)
-
-
-@compiled
 def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> float:
     """Evaluate the counters if one more replica comes to a node."""
     block, violation = v >> 1, 0.0
@@ -285,7 +276,12 @@ def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> flo
         f = t.entry_family[e]
         at, change = t.domain[t.family_domain[f], n], entry_value(t, e, v)
         if at >= 0 and change != 0.0:
-            violation += counter_delta(t, s, f, t.entry_base[e] + at, change, delta)
+            i = t.entry_base[e] + at
+            if t.family_plain[f]:
+                violation += _plain_delta(s, i, change)
+            else:
+                step = _shape_change(t, s, f, i, change)
+                violation += _owner_delta(t, s, _owner(s, i), step, delta)
     return violation
 
 
@@ -303,40 +299,26 @@ def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: F
         c1 = entry_value(t, e, v1) if d1 >= 0 else 0.0
         c2 = entry_value(t, e, v2) if d2 >= 0 else 0.0
         if d1 == d2:
-            if c1 != c2:
-                violation += counter_delta(t, s, f, base + d1, c2 - c1, delta)
-        elif t.family_plain[f]:
-            if c1 != 0.0:
-                violation += counter_delta(t, s, f, base + d1, -c1, delta)
-            if c2 != 0.0:
-                violation += counter_delta(t, s, f, base + d2, c2, delta)
-        else:
-            violation += _owners_delta(t, s, f, base, d1, -c1, d2, c2, delta)
+            c1, c2 = 0.0, c2 - c1
+        if t.family_plain[f]:
+            violation += _plain_delta(s, base + d1, -c1) + _plain_delta(s, base + d2, c2)
+            continue
+        change1 = _shape_change(t, s, f, base + d1, -c1) if c1 != 0.0 else 0.0
+        change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
+        both = change1 != 0.0 and change2 != 0.0
+        if both and _owner(s, base + d1) == _owner(s, base + d2):
+            change1, change2 = 0.0, change1 + change2
+        if change1 != 0.0:
+            violation += _owner_delta(t, s, _owner(s, base + d1), change1, delta)
+        if change2 != 0.0:
+            violation += _owner_delta(t, s, _owner(s, base + d2), change2, delta)
     return violation
 
 
 @compiled
-def _owners_delta(
-    t: Tables,
-    s: State,
-    f: int,
-    base: int,
-    d1: int,
-    c1: float,
-    d2: int,
-    c2: float,
-    delta: FloatArray,
-) -> float:
-    """Evaluate two counters of one part, which may have the same owner."""
-    change1 = _shape_change(t, s, f, base + d1, c1) if c1 != 0.0 else 0.0
-    change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
-    if change1 != 0.0 and change2 != 0.0:
-        o1, o2 = _owner(s, base + d1), _owner(s, base + d2)
-        if o1 == o2:
-            return _owner_delta(t, s, o1, change1 + change2, delta)
-        return _owner_delta(t, s, o1, change1, delta) + _owner_delta(t, s, o2, change2, delta)
-    if change1 != 0.0:
-        return _owner_delta(t, s, _owner(s, base + d1), change1, delta)
-    if change2 != 0.0:
-        return _owner_delta(t, s, _owner(s, base + d2), change2, delta)
-    return 0.0
+def _plain_delta(s: State, i: int, change: float) -> float:
+    """Change of violation of a counter that has a cap and nothing else."""
+    if change == 0.0:
+        return 0.0
+    beyond = s.counter[i, Y] - s.counter[i, PARAMETER]
+    return above(beyond + change) - above(beyond)

@@ -30,26 +30,22 @@ from optalloc.engines.local.whole import may_run, some_node
 Int32 = NDArray[np.int32]
 
 SHIFT, SWAP, HOME, CHAIN, CHANGE = range(5)
+SLOT, TO, FROM = range(3)
+"""Columns of the moves in hand."""
 DRAWN = 6
 """Nodes among which a replica that is placed anew takes the cheapest."""
 
 
 @compiled
-def anneal(t: Tables, s: State, w: Walk, moves: int) -> None:
-    """Try so many replicas at the temperature and penalties of the setting."""
-    slots, nodes = np.zeros(2, np.int32), np.zeros(4, np.int32)
-    for _ in range(moves):
+def anneal(t: Tables, s: State, w: Walk, turns: int) -> None:
+    """Take so many turns at the temperature and penalties of the setting."""
+    moved = np.zeros((2, 3), np.int32)
+    for _ in range(turns):
         kind = _kind(w)
-        if kind == SHIFT:
-            _try_shifts(t, s, w, slots[:1], nodes)
-        elif kind == SWAP:
-            _try_swaps(t, s, w, slots, nodes)
-        elif kind == HOME:
-            _try_home(t, s, w, slots[:1], nodes)
-        elif kind == CHAIN:
-            _try_chain(t, s, w, slots, nodes)
-        else:
+        if kind == CHANGE:
             _try_change(t, s, w)
+        else:
+            _try_moves(t, s, w, kind, moved)
 
 
 @compiled
@@ -62,20 +58,66 @@ def _kind(w: Walk) -> int:
 
 
 @compiled
-def _commit(
-    t: Tables, s: State, w: Walk, kind: int, slots: Int32, nodes: Int32, most: float
-) -> bool:
+def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
+    """Try a replica in some places, one after the other.
+
+    Going on after a success keeps the balance of the walk: who leaves a bad place at once would
+    else be tried less often than who clings to a good one. There is one call of each large
+    function, because each is compiled into this one.
+    """
+    p = _away(s, w) if kind == HOME else below(w.random, s.node.size)
+    if p < 0 or s.node[p] < 0:
+        return
+    left, stale = 0.0, True
+    for _ in range(np.int64(w.setting[TRIES]) if kind in (SHIFT, SWAP) else 1):
+        count = _propose(t, s, w, kind, p, moved)
+        if count == 0:
+            continue
+        w.tried[kind] += 1
+        most = tolerated(w)
+        if count == 1:
+            if stale:
+                left, stale = leave(t, s, w, p), False
+            price = shift_price(t, s, w, p, moved[0, TO], left, kind, most)
+        else:
+            price = chain_price(t, s, w, p, moved[1, SLOT], moved[1, TO], kind, most)
+        if price <= most and _commit(t, s, w, kind, count, moved, most):
+            stale = True
+
+
+@compiled
+def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> int:
+    """Write down a move of a replica, and of another that makes room; how many, 0 if none."""
+    moved[0, SLOT] = p
+    if kind in (SHIFT, HOME):
+        to = some_node(t, w, s.block[p]) if kind == SHIFT else _home(t, w, p)
+        moved[0, TO] = to
+        return 1 if to != s.node[p] and _may(t, s, p, to) else 0
+    q = below(w.random, s.node.size) if kind == SWAP else _away(s, w)
+    if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q]:
+        return 0
+    second, third = s.node[q], s.node[p] if kind == SWAP else _home(t, w, q)
+    moved[0, TO], moved[1, SLOT], moved[1, TO] = second, q, third
+    if second in (s.node[p], third):
+        return 0
+    return 2 if _may(t, s, p, second) and _may(t, s, q, third) else 0
+
+
+@compiled
+def _commit(t: Tables, s: State, w: Walk, kind: int, count: int, moved: Int32, most: float) -> bool:
     """Move replicas; back again if that turns out to cost more than `most`."""
     before = energy(t, s, w)
-    for i in range(slots.size):
-        nodes[i + slots.size] = s.node[slots[i]]
-    for i in range(slots.size):
-        note(s, w, slots[i], s.node[slots[i]])
-        move(t, s, slots[i], nodes[i])
-    if energy(t, s, w) - before > most:
-        for i in range(slots.size - 1, -1, -1):
-            note(s, w, slots[i], s.node[slots[i]])
-            move(t, s, slots[i], nodes[i + slots.size])
+    for i in range(count):
+        moved[i, FROM] = s.node[moved[i, SLOT]]
+    for i in range(2 * count):
+        back = i >= count
+        if i == count and energy(t, s, w) - before <= most:
+            break
+        line = 2 * count - 1 - i if back else i
+        slot, to = moved[line, SLOT], moved[line, FROM if back else TO]
+        note(s, w, slot, s.node[slot])
+        move(t, s, slot, to)
+    if s.node[moved[0, SLOT]] == moved[0, FROM]:
         return False
     w.taken[kind] += 1
     judge(t, s, w)
@@ -101,92 +143,6 @@ def _home(t: Tables, w: Walk, slot: int) -> int:
     k = t.slot_class[slot]
     first = t.home_start[k]
     return t.home_node[first + below(w.random, t.home_start[k + 1] - first)]
-
-
-@compiled
-def _try_shifts(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None:
-    """Try a replica on some nodes, one after the other.
-
-    Going on after a success keeps the balance of the walk: who leaves a bad place at once would
-    else be tried less often than who clings to a good one.
-    """
-    p = below(w.random, s.node.size)
-    if s.node[p] < 0:
-        return
-    left = leave(t, s, w, p)
-    for _ in range(np.int64(w.setting[TRIES])):
-        n = some_node(t, w, s.block[p])
-        if n != s.node[p] and _shift(t, s, w, SHIFT, n, left, slots, nodes, p):
-            left = leave(t, s, w, p)
-
-
-@compiled
-def _shift(
-    t: Tables,
-    s: State,
-    w: Walk,
-    kind: int,
-    n: int,
-    left: float,
-    slots: Int32,
-    nodes: Int32,
-    p: int,
-) -> bool:
-    """Move a replica if the price is right."""
-    w.tried[kind] += 1
-    most = tolerated(w)
-    if shift_price(t, s, w, p, n, left, kind, most) > most:
-        return False
-    slots[0], nodes[0] = p, n
-    return _commit(t, s, w, kind, slots, nodes, most)
-
-
-@compiled
-def _try_home(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None:
-    """Try to send a replica home."""
-    p = _away(s, w)
-    if p >= 0:
-        n = _home(t, w, p)
-        if _may(t, s, p, n):
-            _shift(t, s, w, HOME, n, leave(t, s, w, p), slots, nodes, p)
-
-
-@compiled
-def _try_swaps(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None:
-    """Try a replica in the place of some others, which take its place."""
-    p = below(w.random, s.node.size)
-    if s.node[p] < 0:
-        return
-    for _ in range(np.int64(w.setting[TRIES])):
-        q = below(w.random, s.node.size)
-        if s.node[q] >= 0:
-            _chain(t, s, w, SWAP, q, s.node[p], slots, nodes, p)
-
-
-@compiled
-def _try_chain(t: Tables, s: State, w: Walk, slots: Int32, nodes: Int32) -> None:
-    """Try a replica in the place of another, which goes home."""
-    p, q = below(w.random, s.node.size), _away(s, w)
-    if q >= 0 and s.node[p] >= 0:
-        _chain(t, s, w, CHAIN, q, _home(t, w, q), slots, nodes, p)
-
-
-@compiled
-def _chain(
-    t: Tables, s: State, w: Walk, kind: int, q: int, third: int, slots: Int32, nodes: Int32, p: int
-) -> bool:
-    """Let a replica p take the place of q, which goes to a third node, if the price is right."""
-    first, second = s.node[p], s.node[q]
-    if second in (first, third) or s.block[p] == s.block[q]:
-        return False
-    if not _may(t, s, p, second) or not _may(t, s, q, third):
-        return False
-    w.tried[kind] += 1
-    most = tolerated(w)
-    if chain_price(t, s, w, p, q, third, kind, most) > most:
-        return False
-    slots[0], slots[1], nodes[0], nodes[1] = p, q, second, third
-    return _commit(t, s, w, kind, slots, nodes, most)
 
 
 # -- other choices ---------------------------------------------------------------------------------

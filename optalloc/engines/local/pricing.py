@@ -99,10 +99,8 @@ def chain_price(
     delta = w.delta
     delta[:] = 0.0
     violation = node_delta(t, s, n2, q2, p2, delta)
-    if n1 == n3:
-        violation += node_delta(t, s, n1, p1, q3, delta)
-    else:
-        violation += node_delta(t, s, n1, p1, nothing(t), delta)
+    violation += node_delta(t, s, n1, p1, q3 if n1 == n3 else nothing(t), delta)
+    if n1 != n3:
         violation += node_delta(t, s, n3, nothing(t), q3, delta)
         _steps(t, s, n1, n3, delta)
     unary_cost(t, p1, n1, -1.0, delta)

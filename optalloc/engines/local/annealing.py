@@ -16,15 +16,15 @@ from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job
 
 FloatArray = NDArray[np.float64]
 
-PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.1, 4.0, 0.03, 4
+PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.025, 4.0, 0.025, 6
 """First temperature of the first pilot, factor to the next, part of the time of each, their number.
 
 All temperatures are in mean changes of a random move.
 """
-HEAT, HOTTEST = 2.0, 1.6
+HEAT, HOTTEST = 5.0, 1.6
 """How much hotter than the best pilot the long run begins, and the highest first temperature."""
-COLDEST = 2e-4
-"""Last temperature."""
+COLDEST, COOLING = 2e-4, 0.01
+"""Last temperature, and the largest part of the first one that it may be."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
 STRICT = 1e4
@@ -59,10 +59,10 @@ class Annealing:
         setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
         setting[TRIES] = 1.0
         self.placed.complete()
-        start = self.placed.values()
-        self._note(clear=True)
-        hottest = self._pilots(start, clock)
-        self.placed.go(start if self.best_values is None else self.best_values)
+        self._cool(COLDEST, self._parts(clock, PILOT_SHARE))
+        hottest = self._pilots(self.placed.values(), clock)
+        if self.best_values is not None:
+            self.placed.go(self.best_values)
         self._cool(hottest, self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
@@ -103,7 +103,7 @@ class Annealing:
     def _cool(self, hottest: float, parts: Iterator[float]) -> None:
         """Anneal from a temperature to the last one, geometrically."""
         walk = self.placed.walk
-        chances, fall = self._chances(), min(COLDEST / hottest, 1.0)
+        chances, fall = self._chances(), min(COLDEST / hottest, COOLING)
         for done in parts:
             walk.setting[TEMPERATURE] = self.scale * hottest * fall ** min(done / FREEZING, 1.0)
             self._steer(chances)

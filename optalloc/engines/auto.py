@@ -292,7 +292,7 @@ class Run:
 
     def _search(self) -> None:
         """Local search alone, with a seed for each thread; without it greedy has the last word."""
-        if not self._supported(LOCAL):
+        if self.request.engine != LOCAL and not self._supported(LOCAL):
             return
         race = Race(self.ledger, self.clock, self.request.memory)
         with race.running():

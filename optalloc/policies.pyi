@@ -14,6 +14,7 @@ from optalloc.formulation.goals.moves import Moves as Moves
 from optalloc.formulation.goals.moves import PairMoveCost as PairMoveCost
 from optalloc.formulation.goals.moves import TaskMoveCost as TaskMoveCost
 from optalloc.formulation.goals.nodes import Nodes as Nodes
+from optalloc.formulation.goals.peak import PeakLoad as PeakLoad
 from optalloc.formulation.goals.safety_capacity import SafetyCapacity as SafetyCapacity
 from optalloc.formulation.goals.spread import Spread as Spread
 from optalloc.formulation.goals.throughput import MaxMin as MaxMin

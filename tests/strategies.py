@@ -178,6 +178,7 @@ def policy(groups: tuple[str, ...]) -> st.SearchStrategy[Policy]:
         st.builds(rules.GroupMoveCost, groups=chosen, **goal),
         st.builds(rules.PairMoveCost, costs=costs, **goal),
         st.builds(rules.SafetyCapacity, resource=st.just("cpu"), **goal),
+        st.builds(rules.PeakLoad, resource=st.just("cpu"), **goal),
         st.builds(
             rules.Balance, resource=st.just("cpu"), against=st.just("cpu"), ratio=positive, **goal
         ),

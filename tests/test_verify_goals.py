@@ -111,6 +111,18 @@ class TestMeasures:
         )
         assert value == max(0, 1.5 * 7 - 4) + max(0, 1.5 * 2 - 10)
 
+    def test_peak_load(self) -> None:
+        nodes = (
+            Node(name="a", capacity={"cpu": 8}),
+            Node(name="b", capacity={"cpu": 6}),
+            Node(name="c", capacity={"cpu": 0}),
+        )
+        tasks = (Task(name="t", demand={"cpu": 2}, replicas=4),)
+        value, _ = check(
+            p.PeakLoad(resource="cpu"), {"t": {"a": 2, "b": 2}}, nodes=nodes, tasks=tasks
+        )
+        assert value == pytest.approx(4 / 6)
+
     def test_nodes(self) -> None:
         tasks = (Task(name="t", replicas=3),)
         value, _ = check(

@@ -35,6 +35,7 @@ POLICIES: tuple[Policy, ...] = (
     p.AssignmentCost(),
     p.SafetyCapacity(resource="cpu"),
     p.Balance(resource="cpu", against="mem", ratio=1.5),
+    p.PeakLoad(resource="mem"),
     p.AntiAffinity(scope="rack", limit=1),
     p.AntiAffinity(kind="service", groups=("g0", "g1"), limit=0),
     p.Spread(scope="rack", domains=2),

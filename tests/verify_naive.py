@@ -202,6 +202,12 @@ class Naive:
             value += max(Fraction(0), Fraction(policy.ratio) * free - against)
         return value
 
+    def peak_load(self, policy: p.PeakLoad) -> Fraction:
+        return max(
+            self.load(policy.resource, name) / Fraction(node.capacity[policy.resource])
+            for name, node in self.node_of.items()
+        )
+
     def anti_affinity(self, policy: p.AntiAffinity) -> int:
         return sum(
             max(0, count - policy.limit)

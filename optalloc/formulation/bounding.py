@@ -75,7 +75,7 @@ def term_bound(problem: Problem, term: Term, amount: float) -> float:
     """Bound ``amount * term`` from below."""
     nothing = amount == 0 or not term.family.size
     if nothing or (amount > 0 and (term.limit is not None or _counts(term))):
-        return 0.0
+        return amount * _peak(problem, term) if not nothing and _is_peak(term) else 0.0
     if amount < 0 or np.any(term.factor < 0):
         return _by_range(problem, term, amount)
     summed = term.reduce == "sum" and term.outer == "sum"
@@ -87,6 +87,24 @@ def term_bound(problem: Problem, term: Term, amount: float) -> float:
         case Excess() | Steps() | Missing():
             return 0.0
     return _by_range(problem, term, amount)
+
+
+def _is_peak(term: Term) -> bool:
+    """Whether a term is the largest of plain aggregates with positive factors."""
+    plain = isinstance(term.shape, Identity) and term.limit is None
+    each = term.owners == term.factor.size and bool(np.all(term.factor > 0))
+    return plain and each and term.outer == "max"
+
+
+def _peak(problem: Problem, term: Term) -> float:
+    """The mean of the aggregates, weighted by what each can hold, is no more than the largest.
+
+    ``max of f_k y_k >= sum of y_k / sum of 1 / f_k``.
+    """
+    linear = _Linear()
+    linear.add(1.0, term.family)
+    total = _least(problem, linear)[0] + float(term.family.constant.sum())
+    return total / float((1.0 / term.factor).sum())
 
 
 def _counts(term: Term) -> bool:

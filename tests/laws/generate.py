@@ -124,6 +124,11 @@ def _safety_capacity(rng: Random) -> Fields:
     return {"resource": rng.choice(["cpu", "mem"])}
 
 
+@draws(p.PeakLoad)
+def _peak_load(rng: Random) -> Fields:
+    return {"resource": rng.choice(["cpu", "mem"])}
+
+
 @draws(p.Balance)
 def _balance(rng: Random) -> Fields:
     resource, against = rng.sample(["cpu", "mem"], 2)
@@ -433,7 +438,7 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     others = [c for c in policy_classes().values() if c is not policy_class]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
-    needs_mem = {p.Balance, p.SafetyCapacity}
+    needs_mem = {p.Balance, p.PeakLoad, p.SafetyCapacity}
     if "mem" not in space.instance.resources:
         others = [c for c in others if c not in needs_mem]
     classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]

@@ -52,7 +52,16 @@ def run(*arguments: str) -> Result:
 
 def test_every_benchmark_is_found_and_listed() -> None:
     listed = run("--list").stdout
-    named = {"gap", "gap_open", "model_building", "reading", "roadef", "startup", "time_limit"}
+    named = {
+        "gap",
+        "gap_open",
+        "model_building",
+        "reading",
+        "roadef",
+        "scale",
+        "startup",
+        "time_limit",
+    }
     assert named <= set(benchmarks())
     for name, benchmark in benchmarks().items():
         assert f"{name} " in listed

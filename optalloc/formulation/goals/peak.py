@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.building import formulates
+from optalloc.formulation.loads import load
 from optalloc.formulation.shapes import Identity
-from optalloc.formulation.terms import Family, Metric, Placed, Term
+from optalloc.formulation.terms import Metric, Term
 from optalloc.instance.policy import Fault, Policy
 from optalloc.instance.references import unknown_resource
 
@@ -74,13 +75,7 @@ def build_peak(policy: PeakLoad, problem: Problem) -> Metric:
     """The largest of the loads, each in parts of its node's capacity."""
     columns = problem.columns
     part = policy.parts(columns)[problem.node_classes.node]
-    counted = np.flatnonzero(part)
-    if not counted.size:
-        return Metric()
-    domain = np.full(problem.nodes, -1, np.int64)
-    domain[counted] = np.arange(counted.size)
-    demand = columns.demand[columns.resource_index[policy.resource]]
-    family = Family(np.zeros(counted.size, np.int64), (Placed(demand, domain, counted.size),))
-    owner = np.arange(counted.size, dtype=np.int64)
-    term = Term(family, Identity(), part[counted], owner, counted.size, outer="max")
+    family = load(problem, columns.resource_index[policy.resource])
+    owner = np.arange(problem.nodes, dtype=np.int64)
+    term = Term(family, Identity(), part, owner, problem.nodes, outer="max")
     return Metric(((1, term),))

@@ -428,10 +428,6 @@ def _objective(rng: Random, policies: list[Policy], focus: int) -> str:
     return " > ".join(dict.fromkeys(levels))
 
 
-ALONE = {p.PeakLoad}
-"""Classes at work in their own instances only: those of the others stay as they were drawn."""
-
-
 @cache
 def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     """An instance in which the class is at work: in a level, as a rule, soft or as a limit."""
@@ -439,7 +435,7 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     unit = policy_class.merges_nodes and rng.random() < 0.3
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
     space = _grown(rng, unit, crowded)
-    others = [c for c in policy_classes().values() if c is not policy_class and c not in ALONE]
+    others = [c for c in policy_classes().values() if c is not policy_class]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
     needs_mem = {p.Balance, p.PeakLoad, p.SafetyCapacity}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from optalloc import policies as p
-from optalloc.instance.model import Configuration, Instance, Node, Resource, Task
+from optalloc.instance.model import Configuration, Group, Instance, Node, Resource, Task
 
 HANDMADE = {
     "what arrives at home has to fill it first": Instance(
@@ -28,6 +28,13 @@ HANDMADE = {
         tasks=(Task(name="t0", demand={"cpu": 2}, count=3),),
         policies=(p.Nodes(),),
         objective="nodes",
+    ),
+    "the only replica of a group moves": Instance(
+        nodes=(Node(name="n0"), Node(name="n1")),
+        tasks=(Task(name="t0", cost=(1, 0), current="n0", groups=("g0",)),),
+        groups=(Group(name="g0"),),
+        policies=(p.GroupMoveCost(at_most=0), p.AssignmentCost()),
+        objective="assignment-cost",
     ),
 }
 """By what they are about."""

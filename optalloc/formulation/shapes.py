@@ -187,7 +187,7 @@ class Missing(Shape):
     arity = 2
 
     def value(self, y: IntArray) -> IntArray:
-        a, b = y.reshape(2, -1)
+        a, b = np.split(y, 2)
         return ((a >= 1) & (b < 1)).astype(np.int64)
 
     def at(self, index: IntArray) -> Shape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -154,25 +155,19 @@ def build_pair_move_cost(policy: PairMoveCost, problem: Problem) -> Metric:
     """A linear function of the arrivals, by (current node, new node)."""
     columns = problem.columns
     matrix, index = policy.matrix(columns)
-    order = np.argsort(columns.current_task, kind="stable")
-    tasks, start, nodes = np.unique(
-        columns.current_task[order], return_index=True, return_counts=True
-    )
-    if not tasks.size:
+    if not columns.current_task.size:
         return Metric()
-    source = index[columns.current_node[order]]
-    # Most tasks run on one node: the costs from there are a line of the matrix.
-    line, several = source[start], np.flatnonzero(nodes > 1)
-    least = [
-        matrix[source[first : first + count]].min(axis=0)
-        for first, count in zip(start[several].tolist(), nodes[several].tolist(), strict=True)
-    ]
-    mixed = np.array(least, np.int64).reshape(several.size, matrix.shape[1])
-    mixed, like = np.unique(mixed, axis=0, return_inverse=True)
-    line[several] = len(matrix) + like.ravel()
-    lines = np.concatenate([matrix, mixed])
+    order = np.argsort(columns.current_task, kind="stable")
+    tasks, start = np.unique(columns.current_task[order], return_index=True)
+    origin = index[columns.current_node[order]].tolist()
+    # A line of costs for each set of origins, not for each task: few sets differ.
+    line_of: dict[frozenset[int], int] = {}
     of_task = np.full(columns.tasks, -1, np.int64)
-    of_task[tasks] = line
+    of_task[tasks] = [
+        line_of.setdefault(frozenset(origin[first:end]), len(line_of))
+        for first, end in pairwise([*start.tolist(), len(origin)])
+    ]
+    lines = np.array([matrix[list(origins)].min(axis=0) for origins in line_of])
     cost = Factored(
         np.zeros(columns.rows, np.int64), (Part(of_task[columns.row_task], index, lines),)
     )

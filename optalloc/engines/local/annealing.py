@@ -11,7 +11,19 @@ from numpy.typing import NDArray
 from optalloc.engines.local import moves, whole
 from optalloc.engines.local.placed import Placed
 from optalloc.engines.local.tables import Tables
-from optalloc.engines.local.walk import KINDS, LIMIT, TEMPERATURE, TRIES, VIOLATION
+from optalloc.engines.local.walk import (
+    CHAIN,
+    CHANGE,
+    EJECT,
+    HOME,
+    KINDS,
+    LIMIT,
+    SHIFT,
+    SWAP,
+    TEMPERATURE,
+    TRIES,
+    VIOLATION,
+)
 from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job
 
 FloatArray = NDArray[np.float64]
@@ -31,6 +43,8 @@ STRICT = 1e4
 """Penalty of a unit of violation, in mean changes of a random move, that no move outweighs."""
 ACCEPTED, MOST_TRIES = 0.3, 8
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
+EJECTIONS = 0.001
+"""Share of ejections, beside 0.8 of shifts and swaps: each looks at dozens of replicas."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
 TELL_SECONDS = 0.5
@@ -126,18 +140,19 @@ class Annealing:
             walk.setting[TRIES] = np.floor(min(max(tries, 1.0), MOST_TRIES))
         self.seen = seen
         drawn = chances.copy()
-        drawn[[moves.SHIFT, moves.SWAP]] /= walk.setting[TRIES]
+        drawn[[SHIFT, SWAP]] /= walk.setting[TRIES]
         walk.chance[:] = np.cumsum(drawn / drawn.sum())
 
     def _chances(self) -> FloatArray:
         """How often each kind of move is tried."""
         tables = self.placed.tables
         chances = np.zeros(KINDS)
-        chances[[moves.SHIFT, moves.SWAP]] = 0.4
+        chances[[SHIFT, SWAP]] = 0.4
+        chances[EJECT] = EJECTIONS
         if tables.home_node.size:
-            chances[[moves.HOME, moves.CHAIN]] = 0.1
+            chances[[HOME, CHAIN]] = 0.1
         if np.any(np.diff(tables.class_choice) + ~tables.class_required > 1):
-            chances[moves.CHANGE] = 0.4
+            chances[CHANGE] = 0.4
         return chances / chances.sum()
 
     def _note(self, clear: bool = False) -> None:

@@ -23,6 +23,7 @@ def clear(t: Tables, s: State) -> None:
     s.choice[:] = -1
     s.node[:] = NOWHERE
     s.block[:] = -1
+    s.first[:] = -1
     s.replicas[:] = 0
     s.home_count[:] = 0
     s.missing[0] = 0
@@ -77,6 +78,10 @@ def put(t: Tables, s: State, slot: int, n: int, sign: int) -> None:
     _settle(t, s, slot, v, n, sign)
     count_replica(t, s, v, n, sign)
     s.node[slot] = n if sign > 0 else NOWHERE
+    if sign > 0:
+        _link(s, slot, n)
+    else:
+        _unlink(s, slot, n)
     _note_away(t, s, slot)
 
 
@@ -89,7 +94,30 @@ def move(t: Tables, s: State, slot: int, n2: int) -> None:
     _settle(t, s, slot, v2, n2, 1)
     count_move(t, s, v1, n1, v2, n2)
     s.node[slot] = n2
+    _unlink(s, slot, n1)
+    _link(s, slot, n2)
     _note_away(t, s, slot)
+
+
+@compiled
+def _link(s: State, slot: int, n: int) -> None:
+    """Put a slot at the head of a node's list."""
+    head = s.first[n]
+    s.later[slot], s.sooner[slot], s.first[n] = head, -1, slot
+    if head >= 0:
+        s.sooner[head] = slot
+
+
+@compiled
+def _unlink(s: State, slot: int, n: int) -> None:
+    """Take a slot out of a node's list."""
+    later, sooner = s.later[slot], s.sooner[slot]
+    if later >= 0:
+        s.sooner[later] = sooner
+    if sooner >= 0:
+        s.later[sooner] = later
+    else:
+        s.first[n] = later
 
 
 @compiled

@@ -10,12 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.changing import choose, move, put
+from optalloc.engines.local.ejection import try_ejection
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
 from optalloc.engines.local.state import State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.walk import (
+    CHANGE,
+    EJECT,
+    HOME,
     KINDS,
+    SHIFT,
+    SWAP,
     TRIES,
     Walk,
     below,
@@ -29,7 +35,6 @@ from optalloc.engines.local.whole import may_run, some_node
 
 Int32 = NDArray[np.int32]
 
-SHIFT, SWAP, HOME, CHAIN, CHANGE = range(5)
 SLOT, TO, FROM = range(3)
 """Columns of the moves in hand."""
 DRAWN = 6
@@ -44,6 +49,8 @@ def anneal(t: Tables, s: State, w: Walk, turns: int) -> None:
         kind = _kind(w)
         if kind == CHANGE:
             _try_change(t, s, w)
+        elif kind == EJECT:
+            try_ejection(t, s, w)
         else:
             _try_moves(t, s, w, kind, moved)
 

@@ -30,6 +30,8 @@ class State(NamedTuple):
         Choice of each task; -1 where it is left out.
     node, block : (slots), (slots)
         Node and block of each replica; -1 where it is not in use.
+    first, later, sooner : (N), (slots), (slots)
+        Slots on each node as a list linked both ways; -1 at its ends.
     room : (N, 2, D)
         How far the dense aggregates are below their caps, and below their thresholds.
     replicas : (N)
@@ -55,6 +57,9 @@ class State(NamedTuple):
     choice: Int32
     node: Int32
     block: Int32
+    first: Int32
+    later: Int32
+    sooner: Int32
     room: FloatArray
     replicas: Int32
     cost: FloatArray
@@ -79,6 +84,9 @@ def new_state(t: Tables) -> State:
     return State(
         np.full(t.task_class.size, -1, np.int32),
         np.full(slots, NOWHERE, np.int32),
+        np.full(slots, -1, np.int32),
+        np.full(nodes, -1, np.int32),
+        np.full(slots, -1, np.int32),
         np.full(slots, -1, np.int32),
         np.zeros((nodes, 2, width)),
         np.zeros(nodes, np.int32),

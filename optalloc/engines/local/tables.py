@@ -43,8 +43,8 @@ class Tables(NamedTuple):
         Choices of each class.
     choice_block, choice_replicas : (C)
         Block and replicas of each choice.
-    block_kind : (B)
-        Line of `allowed`.
+    block_kind, block_bulk : (B), (B)
+        Line of `allowed`, and size over all dense dimensions, each relative to its mean.
     allowed, allow_start, allow_node
         Mask (kinds, N), and the same as lists of nodes by kind.
     home_start, home_node, home_running
@@ -107,6 +107,7 @@ class Tables(NamedTuple):
     choice_block: Int32
     choice_replicas: Int32
     block_kind: Int32
+    block_bulk: FloatArray
     allowed: BoolArray
     allow_start: IntArray
     allow_node: Int32

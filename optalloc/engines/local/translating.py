@@ -334,6 +334,7 @@ def _dense(builder: _Builder) -> dict[str, Any]:
         "cap": cap,
         "threshold": threshold,
         "rho": _per_unit(size),
+        "block_bulk": np.abs(size[0, 1:-1:2]) @ _per_unit(size),
         "weight": weight,
         "base": base,
     }

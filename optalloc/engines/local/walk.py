@@ -18,7 +18,11 @@ FloatArray = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 LOGS = 4096
-KINDS = 5
+SHIFT, SWAP, HOME, CHAIN, EJECT, CHANGE = range(6)
+"""Kinds of moves."""
+KINDS = 6
+CHAIN_LENGTH = 8
+"""Most replicas that one move displaces."""
 FEASIBLE = 1e-9
 TEMPERATURE, VIOLATION, LIMIT, TRIES = range(4)
 """Places in `Walk.setting`."""
@@ -52,6 +56,8 @@ class Walk(NamedTuple):
         Room for prices; the last stays 0.
     nodes : (most slots of a task)
         Room for where a task was.
+    displaced : (CHAIN_LENGTH, 2)
+        Room for slots that made room, and where they were.
     """
 
     random: Words
@@ -71,6 +77,7 @@ class Walk(NamedTuple):
     leaving: FloatArray
     none: FloatArray
     nodes: Int32
+    displaced: Int32
 
 
 def new_walk(t: Tables, seed: int) -> Walk:
@@ -97,6 +104,7 @@ def new_walk(t: Tables, seed: int) -> Walk:
         np.zeros(quantities),
         np.zeros(quantities),
         np.zeros(int(np.diff(t.task_slot).max(initial=0)), np.int32),
+        np.zeros((CHAIN_LENGTH, 2), np.int32),
     )
 
 

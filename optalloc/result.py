@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from optalloc.instance.model import Instance
@@ -44,6 +44,42 @@ class LevelResult:
 
 
 @dataclass(frozen=True)
+class SearchEffort:
+    """What local searches did in one run, all workers together.
+
+    Parameters
+    ----------
+    evaluations
+        Candidate moves that were priced: the complete change of all levels, and whether rules
+        are kept.
+    early
+        Those among them that were rejected before every term was looked at.
+    moves
+        Moves that were made.
+    seconds
+        Time spent, added up over the workers.
+    """
+
+    evaluations: int
+    early: int
+    moves: int
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Evaluations per second of one worker."""
+        return self.evaluations / self.seconds if self.seconds > 0 else 0.0
+
+    def __add__(self, other: SearchEffort) -> SearchEffort:
+        return SearchEffort(
+            self.evaluations + other.evaluations,
+            self.early + other.early,
+            self.moves + other.moves,
+            self.seconds + other.seconds,
+        )
+
+
+@dataclass(frozen=True)
 class Reason:
     """Why a task is left out, or why an instance is infeasible, in the domain's words."""
 
@@ -82,6 +118,8 @@ class Result:
         Engines that failed although an answer was found, and how.
     log
         The engines' logs, on request.
+    search
+        What local searches did; None if none ran.
     """
 
     instance: Instance
@@ -96,6 +134,7 @@ class Result:
     reasons: tuple[Reason, ...] = ()
     failures: tuple[str, ...] = ()
     log: str = field(default="", repr=False)
+    search: SearchEffort | None = None
 
     @property
     def verified(self) -> bool:
@@ -160,4 +199,5 @@ class Result:
             "terms": self.terms,
             "failures": list(self.failures),
             "reasons": [{"task": r.task, "message": r.message} for r in self.reasons],
+            "search": None if self.search is None else asdict(self.search),
         }

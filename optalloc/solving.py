@@ -179,6 +179,7 @@ def _result(instance: Instance, run: Run, reasons: tuple[Reason, ...], started: 
         reasons,
         tuple(run.failures),
         "\n".join(run.logs),
+        ledger.effort,
     )
 
 

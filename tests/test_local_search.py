@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_solving import knapsacks
 
+from optalloc.engines.local import annealing
 from optalloc.engines.local.loading import load_tables
+from optalloc.engines.local.placed import Placed, focus
+from optalloc.engines.protocol import Clock, Job
 from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.problem import Problem
 from optalloc.instance.files import load_instance
@@ -44,3 +48,42 @@ def test_the_local_search_finds_the_same_placement_again_and_none_below_the_opti
     assert first.objective is not None
     assert best.objective is not None
     assert first.objective >= best.objective
+
+
+def test_the_result_says_how_many_moves_were_evaluated() -> None:
+    result = solve(knapsacks(), engine="local", deterministic=True)
+    effort = result.search
+    assert effort is not None
+    assert effort.evaluations > effort.early > 0
+    assert effort.evaluations - effort.early >= effort.moves > 0
+    assert effort.per_second > 0
+    assert result.summary()["search"]["evaluations"] == effort.evaluations
+    assert solve(knapsacks(), engine="milp", deterministic=True).search is None
+
+
+def test_a_record_that_is_not_what_the_placement_says_is_found_out() -> None:
+    instance = knapsacks()
+    problem = Problem(instance, read_objective(instance))
+    best = solve(instance, deterministic=True).placement
+    assert best is not None
+    loaded = load_tables(problem)
+    placed = Placed(loaded.model, 0, loaded.values(best))
+    placed.recheck()
+    placed.state.total[0] += 1
+    with pytest.raises(AssertionError, match="total"):
+        placed.recheck()
+
+
+def test_the_debug_mode_checks_every_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[int] = []
+    monkeypatch.setattr(annealing, "DEBUG", True)
+    monkeypatch.setattr(Placed, "recheck", lambda placed: checked.append(placed.walk.taken.sum()))
+    instance = knapsacks()
+    tables = focus(load_tables(Problem(instance, read_objective(instance))).model, 0, ())
+    found = annealing.Annealing(tables, Job(deterministic=True), None, lambda _: None).run(
+        Clock(float("inf"))
+    )
+    assert found is not None
+    assert checked[-1] > 0
+    # Of one turn to the next there is at most one move that is not checked.
+    assert np.diff(checked).max() <= 1

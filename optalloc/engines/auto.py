@@ -30,7 +30,7 @@ from optalloc.formulation.sparse import EXACT_INTEGER
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
-from optalloc.result import StoppedBy
+from optalloc.result import SearchEffort, StoppedBy
 
 MODELS: tuple[Form, ...] = ("milp", "cpsat")
 """Forms in which everything can be said, so that an engine can prove that there is no placement."""
@@ -332,6 +332,8 @@ class Run:
                 self.ledger.offer(loaded.placement(message.values), name)
             elif isinstance(message, Bound):
                 self.ledger.bound(message)
+            elif isinstance(message, SearchEffort):
+                self.ledger.efforts[id(session)] = message
 
         finished = run(session, loaded.model, job, emit)
         if finished.log:

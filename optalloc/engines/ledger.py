@@ -10,7 +10,7 @@ from optalloc.engines.protocol import Bound
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.objective import Level, Objective
-from optalloc.result import LevelResult
+from optalloc.result import LevelResult, SearchEffort
 from optalloc.verify import verify
 
 Listener = Callable[["Progress"], None]
@@ -55,6 +55,8 @@ class Ledger:
     rejected: int = 0
     rejections: list[str] = field(default_factory=list)
     bounds: dict[tuple[int, tuple[int, ...]], int] = field(default_factory=dict)
+    efforts: dict[int, SearchEffort] = field(default_factory=dict)
+    """What each local search did so far."""
     offer_seconds: float = 0.0
     """How long the latest check took."""
 
@@ -146,6 +148,12 @@ class Ledger:
             )
             conditional = conditional or not proven
         return tuple(results)
+
+    @property
+    def effort(self) -> SearchEffort | None:
+        """What all local searches did together; None if none ran."""
+        done = list(self.efforts.values())
+        return sum(done[1:], done[0]) if done else None
 
     def _report(self) -> None:
         if self.on_progress is None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.sparse import SparseModel
+from optalloc.result import SearchEffort
 
 IntArray = NDArray[np.int64]
 Form = Literal["milp", "cpsat", "tables", "classes"]
@@ -96,7 +97,7 @@ class Finished:
     log: str = ""
 
 
-Message = Incumbent | Bound | Finished
+Message = Incumbent | Bound | SearchEffort | Finished
 Emit = Callable[[Message], None]
 
 

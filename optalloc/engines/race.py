@@ -14,6 +14,7 @@ from optalloc.engines.ledger import Ledger
 from optalloc.engines.loading import Loaded
 from optalloc.engines.protocol import Bound, Clock, Finished, Incumbent, IntArray, Job, Message
 from optalloc.engines.worker import Shared, Worker, share
+from optalloc.result import SearchEffort
 
 POLL_SECONDS = 0.25
 """How often memory is looked at while nothing is heard."""
@@ -151,6 +152,8 @@ class Race:
             runner.bounds[message.level] = message.value
             if self.ledger.bound(message):
                 runner.gained = time.monotonic()
+        elif isinstance(message, SearchEffort):
+            self.ledger.efforts[id(runner)] = message
         elif isinstance(message, Finished):
             runner.finished = message
             self._log(runner.name, message.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 
@@ -25,6 +26,7 @@ from optalloc.engines.local.walk import (
     VIOLATION,
 )
 from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job
+from optalloc.result import SearchEffort
 
 FloatArray = NDArray[np.float64]
 
@@ -52,6 +54,8 @@ TELL_SECONDS = 0.5
 TURNS_WITHOUT_CLOCK, TURNS = 3_000_000, 1000
 """Turns of a deterministic run, and those of its chunks; a turn is a replica and its tries."""
 SAMPLES = 2000
+DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
+"""Whether the record is made afresh after every move, and compared: for developers, and slow."""
 
 
 class Annealing:
@@ -62,7 +66,8 @@ class Annealing:
         self.emit, self.deterministic = emit, job.deterministic
         self.best, self.best_values = np.inf, start
         self.told, self.last_told = np.inf, 0.0
-        self.turns = TURNS
+        self.turns = 1 if DEBUG else TURNS
+        self.seconds = 0.0
         self.seen = (0, 0)
         self.scale = 1.0
 
@@ -124,7 +129,10 @@ class Annealing:
             began = time.monotonic()
             moves.anneal(*self.placed.compiled, self.turns)
             took = time.monotonic() - began
-            if not self.deterministic:
+            self.seconds += took
+            if DEBUG:
+                self.placed.recheck()
+            elif not self.deterministic:
                 growth = min(CHUNK_SECONDS / max(took, 1e-6), 2.0)
                 self.turns = max(int(self.turns * growth), 100)
             self._note()
@@ -137,7 +145,7 @@ class Annealing:
         tried, taken = seen[0] - self.seen[0], seen[1] - self.seen[1]
         if tried > 0:
             tries = ACCEPTED * tried / max(taken, 1)
-            walk.setting[TRIES] = np.floor(min(max(tries, 1.0), MOST_TRIES))
+            walk.setting[TRIES] = np.floor(min(max(tries, 1.0), 1 if DEBUG else MOST_TRIES))
         self.seen = seen
         drawn = chances.copy()
         drawn[[SHIFT, SWAP]] /= walk.setting[TRIES]
@@ -162,3 +170,7 @@ class Annealing:
             self.best, self.last_told = value, now
             self.best_values = self.placed.best()
             self.emit(Incumbent(self.best_values))
+        if clear:
+            walk = self.placed.walk
+            tried, early, taken = (int(n.sum()) for n in (walk.tried, walk.early, walk.taken))
+            self.emit(SearchEffort(tried, early, taken, self.seconds))

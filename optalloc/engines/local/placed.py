@@ -16,6 +16,9 @@ from optalloc.engines.local.walk import new_walk
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
+ORDERED = ("away", "away_at", "first", "later", "sooner")
+"""Lists of a record whose order depends on how it came about."""
+
 
 def focus(tables: Tables, level: int, given: Sequence[int]) -> Tables:
     """Make a level the first quantity, and the earlier ones and the limits those that follow."""
@@ -70,6 +73,20 @@ class Placed:
     def complete(self) -> None:
         """Place what must run and does not."""
         whole.complete(*self.compiled)
+
+    def recheck(self) -> None:
+        """Make the record afresh and compare.
+
+        Raises
+        ------
+        AssertionError
+            When a part of the record is not what the placement says; the message names it.
+        """
+        afresh = Placed(self.tables, 0, self.values())
+        for name in self.state._fields:
+            mine, new = getattr(self.state, name), getattr(afresh.state, name)
+            if name not in ORDERED:
+                assert np.array_equal(mine, new), f"{name} is not what the placement says"
 
     def best(self) -> IntArray:
         """The best placement so far, as values."""

@@ -55,6 +55,8 @@ SEARCH_SHARE, TIGHT = 0.5, 0.01
 engine: what refines it is then its cuts rather than random moves."""
 COPIES = 20
 """Tasks of a class, in the mean, from which on large problems are first solved by classes."""
+IDLE_SHARE = 0.15
+"""Part of the time by which neighbourhoods must have improved something, or they yield."""
 BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
 SHORTEST_MARGIN = 0.05
@@ -231,11 +233,16 @@ class Run:
                 return
             race.stop(exact)
         lns = self._start(race, "lns")
+        began = lns.found
         while self.clock.left > SEARCH_SHARE * self.clock.limit and not race.over:
             race.wait(POLL_SECONDS)
             if self._tight:
                 race.stop(local)
                 self._yield(race, self._start(race, "milp"), lns)
+                return
+            if lns.found == began and self.clock.left < (1 - IDLE_SHARE) * self.clock.limit:
+                race.stop(lns)
+                self._start(race, LOCAL, seed=self.request.seed + 1)
                 return
 
     def _exact_then_search(self, race: Race) -> None:

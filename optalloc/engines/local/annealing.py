@@ -41,11 +41,12 @@ COLDEST, COOLING = 2e-4, 0.01
 """Last temperature, and the largest part of the first one that it may be."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
-STRICT = 1e4
-"""Penalty of a unit of violation, in mean changes of a random move, that no move outweighs."""
+SOFT, HARD, STRICT = 3.0, 1e3, 1e4
+"""Penalty of a unit of violation, in mean changes of a random move: when a run begins, when it is
+cold, and one that no move outweighs, for the rest."""
 ACCEPTED, MOST_TRIES = 0.3, 8
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
-EJECTIONS = 0.001
+EJECTIONS = 0.0003
 """Share of ejections, beside 0.8 of shifts and swaps: each looks at dozens of replicas."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
@@ -121,10 +122,9 @@ class Annealing:
 
     def _cool(self, hottest: float, parts: Iterator[float]) -> None:
         """Anneal from a temperature to the last one, geometrically."""
-        walk = self.placed.walk
         chances, fall = self._chances(), min(COLDEST / hottest, COOLING)
         for done in parts:
-            walk.setting[TEMPERATURE] = self.scale * hottest * fall ** min(done / FREEZING, 1.0)
+            self._set(hottest, fall, done)
             self._steer(chances)
             began = time.monotonic()
             moves.anneal(*self.placed.compiled, self.turns)
@@ -137,6 +137,13 @@ class Annealing:
                 self.turns = max(int(self.turns * growth), 100)
             self._note()
         self._note(clear=True)
+
+    def _set(self, hottest: float, fall: float, done: float) -> None:
+        """Cool, and make violations dearer: while hot, what is in the way may be passed."""
+        setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
+        setting[TEMPERATURE] = self.scale * hottest * fall**cold
+        penalty = STRICT if cold == 1.0 else SOFT * (HARD / SOFT) ** cold
+        setting[VIOLATION] = self.scale * penalty
 
     def _steer(self, chances: FloatArray) -> None:
         """Try each replica the more often, the less is accepted; kinds keep their shares."""

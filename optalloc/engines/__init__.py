@@ -17,6 +17,7 @@ AUTO = "auto"
 GREEDY = "greedy"
 LOCAL = "local"
 COLUMNS = "columns"
+LEVELLING = "levelling"
 
 
 @cache

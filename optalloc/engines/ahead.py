@@ -11,7 +11,7 @@ from optalloc.engines.protocol import Clock, Job, run
 from optalloc.formulation.problem import Problem
 from optalloc.instance.model import Configuration, Group, Instance, Node, Task
 from optalloc.objective import read_objective
-from optalloc.policies import AntiAffinity, Moves
+from optalloc.policies import AntiAffinity, Moves, PeakLoad
 
 SECONDS = 0.2
 """How long each search then runs."""
@@ -26,7 +26,7 @@ def compile_ahead() -> float:
         Seconds it took: well below 1 where everything was compiled before.
     """
     started = time.monotonic()
-    small = {"tables": _small(), "classes": _copies()}
+    small = {"tables": _small(), "classes": _copies(), "peaks": _uneven()}
     for engine in engines().values():
         if engine.form in small and engine.available():
             instance = small[engine.form]
@@ -59,4 +59,13 @@ def _copies() -> Instance:
         nodes=(Node(name="n", capacity={"cpu": 8, "memory": 4}, idle_w=100, count=3),),
         tasks=(Task(name="t", demand={"cpu": 3, "memory": 1}, count=4),),
         objective="power",
+    )
+
+
+def _uneven() -> Instance:
+    """A full node and an empty one."""
+    return Instance(
+        nodes=tuple(Node(name=name, capacity={"cpu": 8}) for name in "ab"),
+        tasks=tuple(Task(name=f"t{i}", demand={"cpu": i + 1}, current="a") for i in range(3)),
+        policies=(PeakLoad(resource="cpu", weight=1), Moves(at_most=1)),
     )

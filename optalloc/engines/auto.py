@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from optalloc.engines import AUTO, COLUMNS, GREEDY, LOCAL, engine
+from optalloc.engines import AUTO, COLUMNS, GREEDY, LEVELLING, LOCAL, engine
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger, OpenLevel
 from optalloc.engines.loading import Loaded, load
@@ -221,8 +221,8 @@ class Run:
         return [self._start(race, name) for name in names]
 
     def _two_searches(self, race: Race) -> None:
-        """Local search and neighbourhoods; a tight bound makes room for an exact engine."""
-        local = self._start(race, LOCAL)
+        """A search and neighbourhoods; a tight bound makes room for an exact engine."""
+        local = self._start(race, self._first_search())
         self._bound()
         if self.request.threads == 1:
             return
@@ -298,16 +298,23 @@ class Run:
         return max(STALL_SHARE * self.clock.limit, SHORTEST_STALL)
 
     def _search(self) -> None:
-        """Local search alone, with a seed for each thread; without it greedy has the last word."""
+        """Searches alone, with a seed for each thread; without any greedy has the last word."""
         if self.request.engine != LOCAL and not self._supported(LOCAL):
             return
         race = Race(self.ledger, self.clock, self.request.memory)
+        first = self._first_search()
         with race.running():
             for thread in range(self.request.threads):
-                self._start(race, LOCAL, seed=self.request.seed + thread)
+                name = LOCAL if thread else first
+                self._start(race, name, seed=self.request.seed + thread)
             self._bound()
             race.wait(self.clock.left)
         self._conclude(race)
+
+    def _first_search(self) -> str:
+        """The search that suits the problem best."""
+        begun = self.ledger.placement is not None and self.request.engine == AUTO
+        return LEVELLING if begun and self._supported(LEVELLING) else LOCAL
 
     def _bound(self) -> None:
         """Bound the levels without a model, given whatever of the earlier ones."""
@@ -376,7 +383,7 @@ class Run:
 
     def _load(self, form: Form) -> Loaded:
         if form not in self._loaded:
-            if form == "tables":
+            if form in ("tables", "peaks"):
                 self._check_tables()
             self._loaded[form] = load(self.problem, form, time.monotonic() + self.clock.left)
         return self._loaded[form]

@@ -57,7 +57,7 @@ def load(problem: Problem, form: Form, deadline: float = float("inf")) -> Loaded
     ModelTooLarge
         When its numbers are too large for the form.
     Unsupported
-        When the compiled search or classes have no form for the problem.
+        When the compiled searches or classes have no form for the problem.
     """
     if form == "tables":
         from optalloc.engines.local.loading import load_tables
@@ -67,5 +67,9 @@ def load(problem: Problem, form: Form, deadline: float = float("inf")) -> Loaded
         from optalloc.engines.columns.loading import load_classes
 
         return load_classes(problem)
+    if form == "peaks":
+        from optalloc.engines.levelling.loading import load_fleet
+
+        return load_fleet(problem)
     encoding = encode(problem, form, deadline)
     return LoadedModel(encoding, finish(encoding))

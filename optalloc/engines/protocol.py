@@ -14,9 +14,9 @@ from optalloc.formulation.sparse import SparseModel
 from optalloc.result import SearchEffort
 
 IntArray = NDArray[np.int64]
-Form = Literal["milp", "cpsat", "tables", "classes"]
-"""What an engine reads: a sparse model in one of two forms, tables of the compiled search, or kinds
-of nodes against classes of tasks."""
+Form = Literal["milp", "cpsat", "tables", "classes", "peaks"]
+"""What an engine reads: a sparse model in one of two forms, tables of the compiled search, kinds of
+nodes against classes of tasks, or tasks on nodes under peaks."""
 Ended = Literal["optimal", "infeasible", "stopped"]
 
 

@@ -59,6 +59,8 @@ IDLE_SHARE = 0.15
 """Part of the time by which neighbourhoods must have improved something, or they yield."""
 BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
+ENDING = 0.5
+"""Seconds before the margin by which an engine that keeps its time may end."""
 SHORTEST_MARGIN = 0.05
 """Seconds before the end by which engines say their last word, beside the time to check it."""
 FIRST_SHARE, GREEDY_SHARE = 0.6, 0.25
@@ -376,8 +378,10 @@ class Run:
         self.infeasible |= race.infeasible
         if race.out_of_memory:
             self.stopped_by = "memory"
-        elif self.clock.left > self._margin(self.clock.limit) and not self.ledger.proven:
+        elif self.clock.left > self._margin(self.clock.limit) + ENDING and not self.ledger.proven:
             self.stopped_by = "iterations"
+        else:
+            self.stopped_by = "time"
 
     # -- models --------------------------------------------------------------------------------
 

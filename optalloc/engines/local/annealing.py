@@ -35,8 +35,9 @@ PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.025, 4.0, 0.025, 6
 
 All temperatures are in mean changes of a random move.
 """
-HEAT, HOTTEST = 5.0, 1.6
-"""How much hotter than the best pilot the long run begins, and the highest first temperature."""
+HEATS, HOTTEST = (5.0, 1.5), 1.6
+"""How much hotter than the best pilot the long run begins with even and odd seeds, as short pilots
+say little where there are many tasks; and the highest first temperature."""
 COLDEST, COOLING = 2e-4, 0.01
 """Last temperature, and the largest part of the first one that it may be."""
 FREEZING = 0.93
@@ -69,6 +70,7 @@ class Annealing:
         self.told, self.last_told = np.inf, 0.0
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
+        self.heat = HEATS[job.seed % len(HEATS)]
         self.seen = (0, 0)
         self.scale = 1.0
 
@@ -102,7 +104,7 @@ class Annealing:
                 best, value = best * step, found
             if best > PILOT:
                 break
-        return min(HEAT * best, HOTTEST)
+        return min(self.heat * best, HOTTEST)
 
     def _pilot(self, hottest: float, start: IntArray, clock: Clock) -> float:
         """Best value of a short run."""

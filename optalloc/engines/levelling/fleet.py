@@ -72,7 +72,7 @@ class Fleet(NamedTuple):
         return self._asdict()
 
     def mean(self) -> FloatArray:
-        """The level of each peak if all nodes were equally full: no peak is lower, (K)."""
+        """The level of each peak if all nodes that it looks at were equally full, (K)."""
         whole = np.zeros(self.factor.shape)
         np.divide(1.0, self.factor, out=whole, where=self.factor > 0)
         counted = np.where(self.factor > 0, self.ground, 0.0)

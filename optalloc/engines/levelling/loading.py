@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.levelling.fleet import Fleet, fleet_of
 from optalloc.engines.local.loading import LoadedTables, load_tables
+from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.problem import Problem
 from optalloc.instance.placement import Placement
 
@@ -45,5 +46,16 @@ def load_fleet(problem: Problem) -> LoadedFleet:
     Unsupported
         When there is more to the problem than levelling knows.
     """
+    _check(problem)
     tables = load_tables(problem)
     return LoadedFleet(tables, fleet_of(tables.model))
+
+
+def _check(problem: Problem) -> None:
+    """Say no at once, before the tables are made, where the goals are others."""
+    levels = problem.objective.levels
+    terms = [
+        term for level in levels for _, i in level.factors for _, term in problem.metrics[i].terms
+    ]
+    if len(levels) != 1 or not all(term.outer == "max" for term in terms):
+        raise Unsupported("goals other than one sum of peaks")

@@ -53,7 +53,7 @@ class LevellingSession:
         return ""
 
     def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
-        """Improve the first level."""
+        """Improve the level."""
         if self.job.hint is None:
             return LevelResult("stopped", None)
         search = _Search(self.fleet, self.job.hint, self.job, emit)

@@ -12,6 +12,7 @@ from optalloc.engines.auto import current_placement
 from optalloc.engines.levelling.fleet import Fleet
 from optalloc.engines.levelling.loading import load_fleet
 from optalloc.engines.protocol import Unsupported
+from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.problem import Problem
 from optalloc.generators import generate
 from optalloc.instance.errors import OptallocError
@@ -130,3 +131,19 @@ def test_what_levelling_does_not_know_is_refused() -> None:
 def replace_policies(instance: Instance, *policies: Policy) -> Instance:
     """The same with more policies."""
     return replace(instance, policies=(*instance.policies, *policies))
+
+
+def test_the_largest_task_bounds_the_peak_where_it_adds_the_least() -> None:
+    nodes = (Node(name="small", capacity={"cpu": 10}), Node(name="large", capacity={"cpu": 20}))
+    tasks = (
+        Task(name="giant", demand={"cpu": 9}, current="small"),
+        Task(name="tiny", demand={"cpu": 1}, current="large"),
+    )
+    instance = Instance(nodes=nodes, tasks=tasks, policies=(PeakLoad(resource="cpu", weight=1),))
+    problem = Problem(instance, read_objective(instance))
+    (bound,) = level_bounds(problem)
+    exact = solve(instance, engine="milp", deterministic=True)
+    assert bound is not None
+    assert exact.objective == problem.objective.levels[0].stated(bound) == 0.45
+    model = load_fleet(problem).model
+    assert float(model.weight @ model.least()) == bound

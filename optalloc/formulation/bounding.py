@@ -99,12 +99,31 @@ def _is_peak(term: Term) -> bool:
 def _peak(problem: Problem, term: Term) -> float:
     """The mean of the aggregates, weighted by what each can hold, is no more than the largest.
 
-    ``max of f_k y_k >= sum of y_k / sum of 1 / f_k``.
+    ``max of f_k y_k >= sum of y_k / sum of 1 / f_k``; and what the largest task adds by itself.
     """
     linear = _Linear()
     linear.add(1.0, term.family)
     total = _least(problem, linear)[0] + float(term.family.constant.sum())
-    return total / float((1.0 / term.factor).sum())
+    return max(total / float((1.0 / term.factor).sum()), _largest(problem, term))
+
+
+def _largest(problem: Problem, term: Term) -> float:
+    """The most that a required task adds to the aggregate where it adds the least.
+
+    0 where that depends on the node by more than the aggregate's factor.
+    """
+    placed = term.family.placed[0] if len(term.family.placed) == 1 else None
+    if placed is None or placed.coefficient.parts or placed.arrivals_only or placed.membership:
+        return 0.0
+    factor = np.where(placed.domain >= 0, term.factor[placed.domain], 0.0)
+    allowed = problem.allowed.mask[:, problem.columns.node_entry[problem.node_classes.node]]
+    lowest = np.array([factor[line].min(initial=np.inf) for line in allowed])
+    lowest = np.where(np.isfinite(lowest), lowest, 0.0)
+    row = problem.block_row
+    added = placed.coefficient.base[row] * placed.scale * lowest[problem.allowed.row_kind[row]]
+    least = np.full(problem.classes, np.inf)
+    np.minimum.at(least, problem.choice_class, added[problem.choice_block])
+    return float(least[problem.class_required].max(initial=0.0))
 
 
 def _counts(term: Term) -> bool:

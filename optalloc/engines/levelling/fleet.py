@@ -79,6 +79,12 @@ class Fleet(NamedTuple):
         total = self.need.sum(axis=0) + counted.sum(axis=0)
         return np.asarray(total / np.maximum(whole.sum(axis=0), 1e-300), np.float64)
 
+    def least(self) -> FloatArray:
+        """The mean level of each peak, or more where a single task is above it anywhere, (K)."""
+        lowest = np.array([self.factor[line].min(axis=0, initial=np.inf) for line in self.allowed])
+        alone = self.need * np.where(np.isfinite(lowest), lowest, 0.0)[self.kind]
+        return np.asarray(np.maximum(self.mean(), alone.max(axis=0)), np.float64)
+
 
 def fleet_of(tables: Tables) -> Fleet:
     """Read a fleet from the tables of a problem.

@@ -15,9 +15,9 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
-EXCHANGES, FROM_ALL, HOMEWARD = 0.6, 0.3, 0.04
-"""Chances that two tasks change places, that the first is any task rather than one that has moved,
-and that one that has moved is sent home."""
+EXCHANGES, FROM_FULL, FROM_ALL, HOMEWARD = 0.6, 0.1, 0.3, 0.04
+"""Chances that two tasks change places, that the first is one of the fullest nodes, else any task
+rather than one that has moved, and that one that has moved is sent home."""
 
 
 class Spots(NamedTuple):
@@ -35,6 +35,8 @@ class Spots(NamedTuple):
         Capacity left.
     away, place, many : (T), (T), (1)
         Tasks that are not at home, where each is in that list, and how many there are.
+    full, full_many : (T), (1)
+        Tasks that were on the fullest nodes when these were last looked for, and their number.
     left : (1)
         Budget left.
     random : (2)
@@ -49,6 +51,8 @@ class Spots(NamedTuple):
     away: IntArray
     place: IntArray
     many: IntArray
+    full: IntArray
+    full_many: IntArray
     left: FloatArray
     random: Words
 
@@ -88,7 +92,9 @@ def _chance(random: Words) -> float:
 
 @compiled
 def _first(s: Spots) -> int:
-    """A task, more often one that has moved."""
+    """A task, more often one that has moved or is on a node that is among the fullest."""
+    if s.full_many[0] > 0 and _chance(s.random) < FROM_FULL:
+        return s.full[below(s.random, s.full_many[0])]  # type: ignore[no-any-return]
     if s.many[0] == 0 or _chance(s.random) < FROM_ALL:
         return below(s.random, s.node.size)
     return s.away[below(s.random, s.many[0])]  # type: ignore[no-any-return]

@@ -27,6 +27,8 @@ RESERVE = 0.001
 """Part of the budget below which moves become dearer."""
 SHIFT = 2e-4
 """Longest step of the levels aimed at, in their means, in each chunk."""
+FULLEST = 20
+"""Nodes that count as the fullest."""
 CHUNK_SECONDS = 0.05
 """Time between two looks at the clock and the budget."""
 CHUNKS, TURNS = 1000, 2000
@@ -65,9 +67,9 @@ class _Search:
 
     def __init__(self, fleet: Fleet, start: IntArray, job: Job, emit: Emit) -> None:
         self.fleet, self.job, self.emit = fleet, job, emit
-        self.mean = fleet.block.size / fleet.node_kind.size
-        self.spots = _spots(fleet, start, self.mean, job.seed)
-        self.aim = np.full(self.spots.weight.size, self.mean)
+        self.least = fleet.block.size / fleet.node_kind.size * fleet.least() / fleet.mean()
+        self.spots = _spots(fleet, start, self.least, job.seed)
+        self.aim = self.least.copy()
         self.compiled = by_reference(fleet), by_reference(self.spots)
         self.best, self.best_values = self._value(), start.copy()
         self.told, self.told_at = self.best, time.monotonic()
@@ -83,6 +85,7 @@ class _Search:
             scarce = float(self.spots.left[0]) <= reserve
             price = min(max(price * (STEP if scarce else 1 / STEP), CHEAPEST), DEAREST)
             self._shift()
+            self._look()
             self._note()
         self._tell()
         return self.best_values
@@ -106,15 +109,24 @@ class _Search:
             turns = max(int(turns * min(longest / took, 2.0)), 100)
 
     def _shift(self) -> None:
-        """Aim higher with peaks that press more than others for their weight, down to the mean.
+        """Aim higher with peaks that press more than others for their weight.
 
         In the best placement all press alike: what an increase of one saves, another costs.
         """
         pressure = (np.maximum(-self.spots.room, 0.0) ** 2).sum(axis=0)
         pull = pressure / max(float(pressure.mean()), 1e-300) - 1.0
-        aim = np.maximum(self.aim + SHIFT * self.mean * np.clip(pull, -1.0, 1.0), self.mean)
+        aim = np.maximum(self.aim + SHIFT * self.least * np.clip(pull, -1.0, 1.0), self.least)
         self.spots.room[:] += aim - self.aim
         self.aim = aim
+
+    def _look(self) -> None:
+        """Look for the fullest nodes."""
+        spots = self.spots
+        room = spots.room.min(axis=1)
+        fullest = np.zeros(room.size, bool)
+        fullest[np.argsort(room)[:FULLEST]] = True
+        tasks = np.flatnonzero(fullest[spots.node])
+        spots.full[: tasks.size], spots.full_many[0] = tasks, tasks.size
 
     def _value(self) -> float:
         """The level, but for its constant, in units of its own."""
@@ -134,10 +146,10 @@ class _Search:
             self.emit(Incumbent(self.best_values))
 
 
-def _spots(fleet: Fleet, start: IntArray, aim: float, seed: int) -> Spots:
-    """Make the record of a placement, in units such that all nodes equally full are at the aim."""
+def _spots(fleet: Fleet, start: IntArray, aim: FloatArray, seed: int) -> Spots:
+    """Make the record of a placement, in mean tasks."""
     tasks, mean = fleet.block.size, fleet.mean()
-    unit = fleet.factor * aim / mean
+    unit = fleet.factor * (tasks / fleet.node_kind.size) / mean
     load = fleet.ground.copy()
     np.add.at(load, start, fleet.need)
     worth = fleet.weight * mean
@@ -156,6 +168,8 @@ def _spots(fleet: Fleet, start: IntArray, aim: float, seed: int) -> Spots:
         away=listed,
         place=place,
         many=np.array([away.size]),
+        full=np.zeros(tasks, np.int64),
+        full_many=np.zeros(1, np.int64),
         left=fleet.budget - fleet.fee[variant].sum(),
         random=np.random.default_rng(seed).integers(1, 2**63, 2, dtype=np.uint64),
     )

@@ -147,3 +147,13 @@ def test_the_largest_task_bounds_the_peak_where_it_adds_the_least() -> None:
     assert exact.objective == problem.objective.levels[0].stated(bound) == 0.45
     model = load_fleet(problem).model
     assert float(model.weight @ model.least()) == bound
+
+
+def test_a_task_that_is_too_large_for_its_node_leaves_it() -> None:
+    nodes = (Node(name="small", capacity={"cpu": 10}), Node(name="large", capacity={"cpu": 100}))
+    giant = Task(name="giant", demand={"cpu": 8}, current="small")
+    others = tuple(Task(name=f"t{i}", demand={"cpu": 3}, current="large") for i in range(20))
+    policies = (PeakLoad(resource="cpu", weight=1), Moves(at_most=3))
+    instance = Instance(nodes=nodes, tasks=(giant, *others), policies=policies)
+    exact, found = (solve(instance, engine=e, deterministic=True) for e in ("milp", "levelling"))
+    assert exact.objective == found.objective == 0.62

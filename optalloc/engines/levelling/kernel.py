@@ -29,8 +29,8 @@ class Spots(NamedTuple):
         Node of each task.
     room, unit : (N, K)
         How far each peak is below the level aimed at on a node, and what a unit of need takes.
-    weight : (K)
-        Of cubed excesses.
+    weight, most : (K), (K)
+        Of cubed excesses, and the most that a task may add to a node.
     space : (N, D)
         Capacity left.
     away, place, many : (T), (T), (1)
@@ -47,6 +47,7 @@ class Spots(NamedTuple):
     room: FloatArray
     unit: FloatArray
     weight: FloatArray
+    most: FloatArray
     space: FloatArray
     away: IntArray
     place: IntArray
@@ -83,6 +84,26 @@ def anneal(f: Fleet, s: Spots, turns: int, temperature: float, price: float) -> 
             _bring(f, s, p, b)
             if q >= 0:
                 _bring(f, s, q, a)
+
+
+@compiled
+def unsettle(f: Fleet, s: Spots) -> None:
+    """Bring tasks that are too large for their nodes to those where they add the least."""
+    for t in range(s.node.size):
+        a, over = s.node[t], 0.0
+        for k in range(s.most.size):
+            over = max(over, f.need[t, k] * s.unit[a, k] - s.most[k])
+        if over <= 0.0:
+            continue
+        least, at = np.inf, -1
+        for b in range(s.room.shape[0]):
+            if b != a and _fee(f, t, b) - _fee(f, t, a) <= s.left[0] and _may(f, s, t, -1, a, b):
+                change = _change(f, s, t, -1, a, b)
+                if change < least:
+                    least, at = change, b
+        if at >= 0:
+            s.left[0] -= _fee(f, t, at) - _fee(f, t, a)
+            _bring(f, s, t, at)
 
 
 @compiled
@@ -133,9 +154,12 @@ def _change(f: Fleet, s: Spots, p: int, q: int, a: int, b: int) -> float:
 
 @compiled
 def _may(f: Fleet, s: Spots, p: int, q: int, a: int, b: int) -> bool:
-    """Whether labels allow it and there is space."""
+    """Whether labels allow it, the task is not too large for the node, and there is space."""
     if not f.allowed[f.kind[p], b] or (q >= 0 and not f.allowed[f.kind[q], a]):
         return False
+    for k in range(s.most.size):
+        if f.need[p, k] * s.unit[b, k] > s.most[k]:
+            return False
     for d in range(s.space.shape[1]):
         at_a = f.size[f.node_kind[a], _variant(f, p, a), d]
         at_b = -f.size[f.node_kind[b], _variant(f, p, b), d]

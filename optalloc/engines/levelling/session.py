@@ -78,6 +78,7 @@ class _Search:
 
     def run(self, clock: Clock) -> IntArray:
         """Search until the time ends; the best placement, never worse than the first."""
+        kernel.unsettle(*self.compiled)
         price, reserve = FIRST, RESERVE * float(self.fleet.budget[0])
         for done, turns in self._parts(clock):
             temperature = HOTTEST * (COLDEST / HOTTEST) ** min(done / FREEZING, 1.0)
@@ -164,6 +165,7 @@ def _spots(fleet: Fleet, start: IntArray, aim: FloatArray, seed: int) -> Spots:
         room=aim - load * unit,
         unit=unit,
         weight=worth / worth.mean(),
+        most=aim.copy(),
         space=space,
         away=listed,
         place=place,

@@ -117,13 +117,23 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         for name, placement in first_placements(instance, warm_start):
             ledger.offer(placement, name, known_good=False)
         reasons = _formulate_and_run(run, partial)
-    except KeyboardInterrupt:
-        if ledger.placement is None:
+    except (KeyboardInterrupt, ImportError) as error:
+        if not _interrupts(error):
             raise
+        if ledger.placement is None:
+            raise KeyboardInterrupt from error
         run.stopped_by = "interrupted"
     except MemoryError:
         run.stopped_by = "memory"
     return _result(instance, run, reasons, started)
+
+
+def _interrupts(error: BaseException) -> bool:
+    """Whether an error is an interrupt, or what an extension module made of one while imported."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 def _formulate_and_run(run: Run, partial: bool) -> tuple[Reason, ...]:

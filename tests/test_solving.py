@@ -229,6 +229,25 @@ def test_an_interruption_returns_the_best_answer_so_far() -> None:
     assert result.verified
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_an_interruption_while_a_solver_is_imported_is_one_too(
+    interrupted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Extension modules turn it into an error of the import; other such errors are told as such."""
+
+    def importing(*_: object) -> None:
+        cause = KeyboardInterrupt() if interrupted else None
+        raise ImportError("initialization failed") from cause
+
+    monkeypatch.setattr("optalloc.engines.auto.Run._run", importing)
+    if not interrupted:
+        with pytest.raises(ImportError, match="initialization"):
+            solve(knapsacks())
+        return
+    result = solve(knapsacks())
+    assert (result.stopped_by, result.verified) == ("interrupted", True)
+
+
 def test_an_interruption_without_an_answer_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -35,7 +35,7 @@ PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.025, 4.0, 0.025, 6
 
 All temperatures are in mean changes of a random move.
 """
-HEATS, HOTTEST = (5.0, 1.5), 1.6
+HEATS, HOTTEST = (3.0, 1.0), 1.6
 """How much hotter than the best pilot the long run begins with even and odd seeds, as short pilots
 say little where there are many tasks; and the highest first temperature."""
 COLDEST, COOLING = 2e-4, 0.01

@@ -112,11 +112,19 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         default_limit() if memory_limit is None else int(memory_limit),
     )
     run = Run(ledger, clock, request)
-    reasons: tuple[Reason, ...] = ()
+    reasons = _run_unless_interrupted(run, warm_start, partial)
+    return _result(instance, run, reasons, started)
+
+
+def _run_unless_interrupted(
+    run: Run, warm_start: Placement | None, partial: bool
+) -> tuple[Reason, ...]:
+    """Run to the end, or until an interrupt or a lack of memory; what is known then is kept."""
+    ledger = run.ledger
     try:
-        for name, placement in first_placements(instance, warm_start):
+        for name, placement in first_placements(ledger.instance, warm_start):
             ledger.offer(placement, name, known_good=False)
-        reasons = _formulate_and_run(run, partial)
+        return _formulate_and_run(run, partial)
     except (KeyboardInterrupt, ImportError) as error:
         if not _interrupts(error):
             raise
@@ -125,7 +133,7 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         run.stopped_by = "interrupted"
     except MemoryError:
         run.stopped_by = "memory"
-    return _result(instance, run, reasons, started)
+    return ()
 
 
 def _interrupts(error: BaseException) -> bool:

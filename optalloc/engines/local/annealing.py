@@ -19,6 +19,7 @@ from optalloc.engines.local.walk import (
     HOME,
     KINDS,
     LIMIT,
+    RETURN,
     SHIFT,
     SWAP,
     TEMPERATURE,
@@ -30,16 +31,13 @@ from optalloc.result import SearchEffort
 
 FloatArray = NDArray[np.float64]
 
-PILOT, PILOT_STEP, PILOT_SHARE, PILOTS = 0.025, 4.0, 0.025, 6
-"""First temperature of the first pilot, factor to the next, part of the time of each, their number.
-
-All temperatures are in mean changes of a random move.
-"""
-HEATS, HOTTEST = (3.0, 1.0), 1.6
-"""How much hotter than the best pilot the long run begins with even and odd seeds, as short pilots
-say little where there are many tasks; and the highest first temperature."""
-COLDEST, COOLING = 2e-4, 0.01
-"""Last temperature, and the largest part of the first one that it may be."""
+QUENCH_SHARE, PILOT_SHARE = 0.025, 0.06
+"""Parts of the time for a first quick descent, and for each pilot."""
+HOMING = (0.1, 0.4)
+"""Shares of moves that bring replicas home, one of which pilots choose: the larger the share, the
+less room is held by those that are leaving, and the less is tried elsewhere."""
+HOTTEST, COLDEST = 1.0, 2e-4
+"""First and last temperature, in mean changes of a random move."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
 SOFT, HARD, STRICT = 3.0, 1e3, 1e4
@@ -47,7 +45,7 @@ SOFT, HARD, STRICT = 3.0, 1e3, 1e4
 cold, and one that no move outweighs, for the rest."""
 ACCEPTED, MOST_TRIES = 0.3, 8
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
-EJECTIONS = 0.0003
+EJECTIONS = 0.00003
 """Share of ejections, beside 0.8 of shifts and swaps: each looks at dozens of replicas."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
@@ -61,7 +59,7 @@ DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 
 
 class Annealing:
-    """The search at one level: short pilots find how hot to begin, then a long run cools."""
+    """The search at one level: short pilots find what suits the problem, then a long run cools."""
 
     def __init__(self, tables: Tables, job: Job, start: IntArray | None, emit: Emit) -> None:
         self.placed = Placed(tables, job.seed, start)
@@ -70,7 +68,7 @@ class Annealing:
         self.told, self.last_told = np.inf, 0.0
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
-        self.heat = HEATS[job.seed % len(HEATS)]
+        self.homing = HOMING[0]
         self.seen = (0, 0)
         self.scale = 1.0
 
@@ -81,36 +79,22 @@ class Annealing:
         setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
         setting[TRIES] = 1.0
         self.placed.complete()
-        self._cool(COLDEST, self._parts(clock, PILOT_SHARE))
-        hottest = self._pilots(self.placed.values(), clock)
+        self._cool(COLDEST, self._parts(clock, QUENCH_SHARE))
+        if self.placed.tables.home_node.size:
+            self.homing = self._pilots(clock)
         if self.best_values is not None:
             self.placed.go(self.best_values)
-        self._cool(hottest, self._parts(clock, 1.0))
+        self._cool(HOTTEST, self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
-    def _pilots(self, start: IntArray, clock: Clock) -> float:
-        """Find the temperature at which the long run begins.
-
-        Short runs from the same start are hotter and hotter, or colder and colder, while that
-        pays.
-        """
-        best, value, runs = PILOT, self._pilot(PILOT, start, clock), 1
-        for step in (PILOT_STEP, 1 / PILOT_STEP):
-            while runs < PILOTS and best * step <= HOTTEST:
-                found = self._pilot(best * step, start, clock)
-                runs += 1
-                if found >= value:
-                    break
-                best, value = best * step, found
-            if best > PILOT:
-                break
-        return min(self.heat * best, HOTTEST)
-
-    def _pilot(self, hottest: float, start: IntArray, clock: Clock) -> float:
-        """Best value of a short run."""
-        self.placed.go(start)
-        self._cool(hottest, self._parts(clock, PILOT_SHARE))
-        return float(self.placed.walk.best[0])
+    def _pilots(self, clock: Clock) -> float:
+        """Find the share of moves home with which a short run goes furthest."""
+        start, found = self.placed.values(), {}
+        for self.homing in HOMING:
+            self.placed.go(start)
+            self._cool(HOTTEST, self._parts(clock, PILOT_SHARE))
+            found[self.homing] = float(self.placed.walk.best[0])
+        return min(found, key=found.__getitem__)
 
     def _parts(self, clock: Clock, share: float) -> Iterator[float]:
         """Parts of a share of the time left, or of the turns, that are gone."""
@@ -124,7 +108,7 @@ class Annealing:
 
     def _cool(self, hottest: float, parts: Iterator[float]) -> None:
         """Anneal from a temperature to the last one, geometrically."""
-        chances, fall = self._chances(), min(COLDEST / hottest, COOLING)
+        chances, fall = self._chances(), COLDEST / hottest
         for done in parts:
             self._set(hottest, fall, done)
             self._steer(chances)
@@ -167,7 +151,8 @@ class Annealing:
         chances[[SHIFT, SWAP]] = 0.4
         chances[EJECT] = EJECTIONS
         if tables.home_node.size:
-            chances[[HOME, CHAIN]] = 0.1
+            chances[HOME] = self.homing
+            chances[[CHAIN, RETURN]] = 0.1
         if np.any(np.diff(tables.class_choice) + ~tables.class_required > 1):
             chances[CHANGE] = 0.4
         return chances / chances.sum()

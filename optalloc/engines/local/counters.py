@@ -26,7 +26,7 @@ from optalloc.engines.local.tables import Tables
 
 FloatArray = NDArray[np.float64]
 
-IDENTITY, EXCESS, STEPS, MISSING = 0, 1, 2, 3
+IDENTITY, EXCESS, STEPS, MISSING, WANTING = range(5)
 
 
 @compiled
@@ -47,6 +47,17 @@ def _shaped(shape: int, y: float, parameter: float) -> float:
     if shape == STEPS:
         return np.ceil(y / parameter)
     return y
+
+
+@compiled
+def _wanting(shape: int, y: float) -> float:
+    """What it costs if what y replicas want is missing: for rules the more, the more there are.
+
+    That shows the way to a search, which moves one after the other.
+    """
+    if shape == WANTING:
+        return above(y)
+    return 1.0 if y >= 1 else 0.0
 
 
 @compiled
@@ -89,8 +100,8 @@ def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
     if t.family_plain[f]:
         s.violation[0] += above(y - s.counter[i, PARAMETER])
         return
-    if t.family_shape[f] == MISSING:
-        value = 1.0 if y >= 1 and s.counter[i + t.family_half[f], Y] < 1 else 0.0
+    if t.family_shape[f] >= MISSING:
+        value = _wanting(t.family_shape[f], y) if s.counter[i + t.family_half[f], Y] < 1 else 0.0
     else:
         value = _shaped(t.family_shape[f], y, s.counter[i, PARAMETER])
     s.owner[_owner(s, i), OWNED] += s.counter[i, FACTOR] * value
@@ -253,15 +264,15 @@ def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
     y = s.counter[i, Y]
     if shape == IDENTITY:
         return s.counter[i, FACTOR] * change
-    if shape == MISSING:
+    if shape >= MISSING:
         half = t.family_half[f]
         if i - t.family_start[f] < half:
-            lacks = s.counter[i + half, Y] < 1
-            before, after = y >= 1 and lacks, y + change >= 1 and lacks
+            step = _wanting(shape, y + change) - _wanting(shape, y)
+            step = step if s.counter[i + half, Y] < 1 else 0.0
         else:
-            wants = s.counter[i - half, Y] >= 1
-            before, after = wants and y < 1, wants and y + change < 1
-        return s.counter[i, FACTOR] * ((1.0 if after else 0.0) - (1.0 if before else 0.0))
+            lacking = (1 if y + change < 1 else 0) - (1 if y < 1 else 0)
+            step = lacking * _wanting(shape, s.counter[i - half, Y])
+        return s.counter[i, FACTOR] * step
     parameter = s.counter[i, PARAMETER]
     return s.counter[i, FACTOR] * (
         _shaped(shape, y + change, parameter) - _shaped(shape, y, parameter)

@@ -16,10 +16,12 @@ from optalloc.engines.local.state import State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.walk import (
+    CHAIN,
     CHANGE,
     EJECT,
     HOME,
     KINDS,
+    RETURN,
     SHIFT,
     SWAP,
     TRIES,
@@ -37,6 +39,8 @@ Int32 = NDArray[np.int32]
 
 SLOT, TO, FROM = range(3)
 """Columns of the moves in hand."""
+NEWEST = 32
+"""Replicas of a node, from the last that came, one of which makes room for who returns home."""
 DRAWN = 6
 """Nodes among which a replica that is placed anew takes the cheapest."""
 
@@ -72,7 +76,9 @@ def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
     else be tried less often than who clings to a good one. There is one call of each large
     function, because each is compiled into this one.
     """
-    p = _away(s, w) if kind == HOME else below(w.random, s.node.size)
+    p = _away(s, w) if kind in (HOME, RETURN) else below(w.random, s.node.size)
+    if kind in (SHIFT, SWAP):
+        p = _larger(t, s, p, below(w.random, s.node.size))
     if p < 0 or s.node[p] < 0:
         return
     left, stale = 0.0, True
@@ -93,6 +99,17 @@ def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
 
 
 @compiled
+def _larger(t: Tables, s: State, p: int, q: int) -> int:
+    """The larger of two replicas: large ones are few, and decide what the others can do.
+
+    Who is drawn does not depend on where anything is, so the walk stays balanced.
+    """
+    if s.node[p] < 0 or s.node[q] < 0:
+        return p
+    return q if t.block_bulk[s.block[q]] > t.block_bulk[s.block[p]] else p
+
+
+@compiled
 def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> int:
     """Write down a move of a replica, and of another that makes room; how many, 0 if none."""
     moved[0, SLOT] = p
@@ -100,14 +117,31 @@ def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> i
         to = some_node(t, w, s.block[p]) if kind == SHIFT else _home(t, w, p)
         moved[0, TO] = to
         return 1 if to != s.node[p] and _may(t, s, p, to) else 0
-    q = below(w.random, s.node.size) if kind == SWAP else _away(s, w)
+    q = _partner(t, s, w, kind, p)
     if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q]:
         return 0
-    second, third = s.node[q], s.node[p] if kind == SWAP else _home(t, w, q)
+    second, third = s.node[q], _home(t, w, q) if kind == CHAIN else s.node[p]
     moved[0, TO], moved[1, SLOT], moved[1, TO] = second, q, third
     if second in (s.node[p], third):
         return 0
     return 2 if _may(t, s, p, second) and _may(t, s, q, third) else 0
+
+
+@compiled
+def _partner(t: Tables, s: State, w: Walk, kind: int, p: int) -> int:
+    """The other replica of a move of two; -1 if there is none.
+
+    Who returns home takes the place of one that came there not long ago: new ones head the list.
+    """
+    if kind == SWAP:
+        return below(w.random, s.node.size)
+    if kind == CHAIN:
+        return _away(s, w)
+    n = _home(t, w, p)
+    q = s.first[n]
+    for _ in range(below(w.random, min(s.replicas[n], NEWEST)) if q >= 0 else 0):
+        q = s.later[q]
+    return q
 
 
 @compiled

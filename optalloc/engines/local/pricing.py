@@ -15,6 +15,9 @@ from optalloc.engines.local.walk import FEASIBLE, LIMIT, VIOLATION, Walk
 
 FloatArray = NDArray[np.float64]
 
+MENDING = np.uint64(7)
+"""One candidate in so many and one is looked at in full while counters break rules."""
+
 
 @compiled
 def nothing(t: Tables) -> int:
@@ -42,10 +45,13 @@ def _steps(t: Tables, s: State, n1: int, n2: int, delta: FloatArray) -> None:
 
 @compiled
 def _hopeless(t: Tables, s: State, w: Walk, violation: float, most: float) -> bool:
-    """Whether no change of counters can bring a price down to what is accepted."""
+    """Whether no change of counters can bring a price down to what is accepted.
+
+    While counters break rules, any move may mend one; only some are looked at for that.
+    """
     counters = s.violation[0] - s.over_total[0]
     gain = t.counter_gain[0]
-    if counters > FEASIBLE:
+    if counters > FEASIBLE and w.random[0] & MENDING == np.uint64(0):
         gain += w.setting[VIOLATION] * counters
     return w.delta.size == 1 and w.delta[0] + w.setting[VIOLATION] * violation - gain > most
 

@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float64]
 MOST_SIZES = 40_000_000
 """Largest table of sizes by kind of node."""
 SHAPES: dict[type[Shape], int] = {Identity: 0, Excess: 1, Steps: 2, Missing: 3}
+WANTING = 4
+"""A rule by which nothing may be missing; its violation tells how many replicas want it."""
 OUTER = {"sum": 0, "max": 1, "min": -1}
 SENSE = {"at_most": 1, "at_least": -1}
 
@@ -441,7 +443,7 @@ def _counters(builder: _Builder) -> dict[str, Any]:
     gain = np.zeros(builder.weights.shape[1])
     for (block, _), steep, most in zip(sources, steepest, largest, strict=True):
         gain += 4 * np.abs(block.weight) * steep * most
-    shape = [SHAPES[type(block.term.shape)] for block, _ in sources]
+    shape = [_shape_code(block) for block, _ in sources]
     half = [block.term.family.size // block.term.shape.arity for block, _ in sources]
     return {
         **_placed_entries(entries, problem.blocks),
@@ -528,6 +530,14 @@ def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> d
 
 def _flat(pieces: list[IntArray], kind: type[np.generic]) -> NDArray[np.generic]:
     return np.concatenate([np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)])
+
+
+def _shape_code(block: _Counters) -> int:
+    term = block.term
+    forbidden = block.rule and term.limit is not None and term.limit.sense == "at_most"
+    if isinstance(term.shape, Missing) and forbidden and not _bounds(term).any():
+        return WANTING
+    return SHAPES[type(term.shape)]
 
 
 def _parameter(block: _Counters) -> IntArray:

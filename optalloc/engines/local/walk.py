@@ -18,9 +18,9 @@ FloatArray = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 LOGS = 4096
-SHIFT, SWAP, HOME, CHAIN, EJECT, CHANGE = range(6)
+SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE = range(7)
 """Kinds of moves."""
-KINDS = 6
+KINDS = 7
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
 FEASIBLE = 1e-9

@@ -103,14 +103,9 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
         instance, objective = relax(instance, objective)
     _check_start(instance, warm_start)
     ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
-    request = Request(
-        engine,
-        int(threads or os.cpu_count() or 1),
-        int(seed),
-        deterministic,
-        log,
-        default_limit() if memory_limit is None else int(memory_limit),
-    )
+    cores = int(threads or os.cpu_count() or 1)
+    memory = default_limit() if memory_limit is None else int(memory_limit)
+    request = Request(engine, cores, int(seed), deterministic, log, memory)
     run = Run(ledger, clock, request)
     reasons = _run_unless_interrupted(run, warm_start, partial)
     return _result(instance, run, reasons, started)

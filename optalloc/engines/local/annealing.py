@@ -65,7 +65,7 @@ class Annealing:
         self.placed = Placed(tables, job.seed, start)
         self.emit, self.deterministic = emit, job.deterministic
         self.best, self.best_values = np.inf, start
-        self.told, self.last_told = np.inf, 0.0
+        self.last_told = 0.0
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
         self.homing = HOMING[0]
@@ -90,10 +90,11 @@ class Annealing:
     def _pilots(self, clock: Clock) -> float:
         """Find the share of moves home with which a short run goes furthest."""
         start, found = self.placed.values(), {}
-        for self.homing in HOMING:
+        for homing in HOMING:
+            self.homing = homing
             self.placed.go(start)
             self._cool(HOTTEST, self._parts(clock, PILOT_SHARE))
-            found[self.homing] = float(self.placed.walk.best[0])
+            found[homing] = float(self.placed.walk.best[0])
         return min(found, key=found.__getitem__)
 
     def _parts(self, clock: Clock, share: float) -> Iterator[float]:

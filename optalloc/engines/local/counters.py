@@ -22,11 +22,9 @@ from optalloc.engines.local.state import (
     Y,
 )
 from optalloc.engines.local.structs import compiled
-from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.tables import EXCESS, IDENTITY, MISSING, STEPS, WANTING, Tables
 
 FloatArray = NDArray[np.float64]
-
-IDENTITY, EXCESS, STEPS, MISSING, WANTING = range(5)
 
 
 @compiled

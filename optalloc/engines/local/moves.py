@@ -102,7 +102,7 @@ def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
 def _larger(t: Tables, s: State, p: int, q: int) -> int:
     """The larger of two replicas: large ones are few, and decide what the others can do.
 
-    Who is drawn does not depend on where anything is, so the walk stays balanced.
+    Who is drawn does not depend on the nodes of those in use, so the walk stays balanced.
     """
     if s.node[p] < 0 or s.node[q] < 0:
         return p

@@ -76,7 +76,7 @@ def shift_price(
 ) -> float:
     """Price of moving a replica that leaves `left` behind to another node.
 
-    Infinite if it surely is above `most`.
+    Infinite if it surely is above `most`, but for what it may mend (see `MENDING`).
     """
     k, block, n1 = t.slot_class[slot], s.block[slot], s.node[slot]
     v2 = variant(t, s, k, block, n2, 1)

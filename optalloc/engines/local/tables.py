@@ -26,6 +26,9 @@ BoolArray = NDArray[np.bool_]
 WIDTH = 4
 """Dense dimensions are padded to a multiple of this, which suits the processor."""
 NO_HOME, SEVERAL_HOMES = -1, -2
+IDENTITY, EXCESS, STEPS, MISSING, WANTING = range(5)
+"""Shapes of counters; the last is of rules by which nothing may be missing: how many replicas want
+what is."""
 
 
 class Tables(NamedTuple):

@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import NO_HOME, SEVERAL_HOMES, WIDTH, Tables
+from optalloc.engines.local.tables import (
+    EXCESS,
+    IDENTITY,
+    MISSING,
+    NO_HOME,
+    SEVERAL_HOMES,
+    STEPS,
+    WANTING,
+    WIDTH,
+    Tables,
+)
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
@@ -22,9 +32,12 @@ FloatArray = NDArray[np.float64]
 
 MOST_SIZES = 40_000_000
 """Largest table of sizes by kind of node."""
-SHAPES: dict[type[Shape], int] = {Identity: 0, Excess: 1, Steps: 2, Missing: 3}
-WANTING = 4
-"""A rule by which nothing may be missing; its violation tells how many replicas want it."""
+SHAPES: dict[type[Shape], int] = {
+    Identity: IDENTITY,
+    Excess: EXCESS,
+    Steps: STEPS,
+    Missing: MISSING,
+}
 OUTER = {"sum": 0, "max": 1, "min": -1}
 SENSE = {"at_most": 1, "at_least": -1}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from test_solving import knapsacks
 
+from optalloc import policies as rules
 from optalloc.engines.local import annealing
 from optalloc.engines.local.loading import load_tables
 from optalloc.engines.local.placed import Placed, focus
@@ -15,6 +16,7 @@ from optalloc.engines.protocol import Clock, Job
 from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.problem import Problem
 from optalloc.instance.files import load_instance
+from optalloc.instance.model import Configuration, Group, Instance, Node, Task
 from optalloc.objective import read_objective
 from optalloc.solving import solve
 
@@ -72,6 +74,26 @@ def test_a_record_that_is_not_what_the_placement_says_is_found_out() -> None:
     placed.state.total[0] += 1
     with pytest.raises(AssertionError, match="total"):
         placed.recheck()
+
+
+def test_a_missing_dependency_breaks_the_rule_once_for_every_replica_that_wants_it() -> None:
+    nodes = [Node(name=f"n{i}", device="x", domains={"rack": f"r{i}"}) for i in range(2)]
+    ways = (Configuration(device="x"),)
+    tasks = [Task(name=f"g{i}", configurations=ways, groups=("g",)) for i in range(3)]
+    tasks.append(Task(name="h0", configurations=ways, groups=("h",)))
+    instance = Instance(
+        nodes=nodes,
+        tasks=tasks,
+        groups=[Group(name=name) for name in "gh"],
+        policies=[rules.Dependency(scope="rack", pairs=(("g", "h"),))],
+    )
+    model = load_tables(Problem(instance, read_objective(instance))).model
+    together, apart, some = [0, 0, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]
+    broken = [
+        Placed(model, 0, np.array([0, 0, 0, 1, *where])).state.violation[0]
+        for where in (together, apart, some)
+    ]
+    assert broken == [0, 3, 2]
 
 
 def test_the_debug_mode_checks_every_move(monkeypatch: pytest.MonkeyPatch) -> None:

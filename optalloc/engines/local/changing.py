@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.counters import count, count_move, count_replica, start_counters
 from optalloc.engines.local.dense import above, change_node, start_nodes
+from optalloc.engines.local.needs import need_move, start_needs
 from optalloc.engines.local.state import NOWHERE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import NO_HOME, SEVERAL_HOMES, Tables
@@ -34,6 +35,7 @@ def clear(t: Tables, s: State) -> None:
     s.total[:] = t.constant
     s.violation[0] = 0.0
     start_nodes(t, s)
+    start_needs(t, s)
     start_counters(t, s)
 
 
@@ -77,6 +79,7 @@ def put(t: Tables, s: State, slot: int, n: int, sign: int) -> None:
     v = variant(t, s, t.slot_class[slot], s.block[slot], n, 1 if sign > 0 else 0)
     _settle(t, s, slot, v, n, sign)
     count_replica(t, s, v, n, sign)
+    need_move(t, s, s.block[slot], n if sign < 0 else NOWHERE, n if sign > 0 else NOWHERE)
     s.node[slot] = n if sign > 0 else NOWHERE
     if sign > 0:
         _link(s, slot, n)
@@ -93,6 +96,7 @@ def move(t: Tables, s: State, slot: int, n2: int) -> None:
     _settle(t, s, slot, v1, n1, -1)
     _settle(t, s, slot, v2, n2, 1)
     count_move(t, s, v1, n1, v2, n2)
+    need_move(t, s, block, n1, n2)
     s.node[slot] = n2
     _unlink(s, slot, n1)
     _link(s, slot, n2)

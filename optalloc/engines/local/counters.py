@@ -22,7 +22,7 @@ from optalloc.engines.local.state import (
     Y,
 )
 from optalloc.engines.local.structs import compiled
-from optalloc.engines.local.tables import EXCESS, IDENTITY, MISSING, STEPS, WANTING, Tables
+from optalloc.engines.local.tables import EXCESS, IDENTITY, MISSING, STEPS, Tables
 
 FloatArray = NDArray[np.float64]
 
@@ -48,14 +48,9 @@ def _shaped(shape: int, y: float, parameter: float) -> float:
 
 
 @compiled
-def _wanting(shape: int, y: float) -> float:
-    """What it costs if what y replicas want is missing: for rules the more, the more there are.
-
-    That shows the way to a search, which moves one after the other.
-    """
-    if shape == WANTING:
-        return above(y)
-    return 1.0 if y >= 1 else 0.0
+def _missing(wants: float, there: float) -> float:
+    """Value of the two-place shape."""
+    return 1.0 if wants >= 1 and there < 1 else 0.0
 
 
 @compiled
@@ -98,8 +93,8 @@ def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
     if t.family_plain[f]:
         s.violation[0] += above(y - s.counter[i, PARAMETER])
         return
-    if t.family_shape[f] >= MISSING:
-        value = _wanting(t.family_shape[f], y) if s.counter[i + t.family_half[f], Y] < 1 else 0.0
+    if t.family_shape[f] == MISSING:
+        value = _missing(y, s.counter[i + t.family_half[f], Y])
     else:
         value = _shaped(t.family_shape[f], y, s.counter[i, PARAMETER])
     s.owner[_owner(s, i), OWNED] += s.counter[i, FACTOR] * value
@@ -262,14 +257,14 @@ def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
     y = s.counter[i, Y]
     if shape == IDENTITY:
         return s.counter[i, FACTOR] * change
-    if shape >= MISSING:
+    if shape == MISSING:
         half = t.family_half[f]
         if i - t.family_start[f] < half:
-            step = _wanting(shape, y + change) - _wanting(shape, y)
-            step = step if s.counter[i + half, Y] < 1 else 0.0
+            other = s.counter[i + half, Y]
+            step = _missing(y + change, other) - _missing(y, other)
         else:
-            lacking = (1 if y + change < 1 else 0) - (1 if y < 1 else 0)
-            step = lacking * _wanting(shape, s.counter[i - half, Y])
+            other = s.counter[i - half, Y]
+            step = _missing(other, y + change) - _missing(other, y)
         return s.counter[i, FACTOR] * step
     parameter = s.counter[i, PARAMETER]
     return s.counter[i, FACTOR] * (

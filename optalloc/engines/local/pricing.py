@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from optalloc.engines.local.changing import excess, step_change, unary_cost, variant
 from optalloc.engines.local.counters import arrival_delta, move_delta
 from optalloc.engines.local.dense import node_delta
-from optalloc.engines.local.state import State
+from optalloc.engines.local.needs import need_delta
+from optalloc.engines.local.state import NOWHERE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.walk import FEASIBLE, LIMIT, VIOLATION, Walk
@@ -89,6 +90,7 @@ def shift_price(
         w.early[kind] += 1
         return np.inf
     v1 = variant(t, s, k, block, n1, 0)
+    violation += need_delta(t, s, block, n1, n2)
     violation += move_delta(t, s, v1, n1, v2, n2, delta)
     return _price(t, s, w, violation)
 
@@ -116,6 +118,7 @@ def chain_price(
     if _hopeless(t, s, w, violation, most):
         w.early[kind] += 1
         return np.inf
+    violation += need_delta(t, s, bp, n1, n2) + need_delta(t, s, bq, n2, n3)
     violation += move_delta(t, s, p1, n1, p2, n2, delta)
     violation += move_delta(t, s, q2, n2, q3, n3, delta)
     return _price(t, s, w, violation)
@@ -128,6 +131,7 @@ def put_price(t: Tables, s: State, w: Walk, slot: int, n: int) -> float:
     delta = w.delta
     delta[:] = 0.0
     violation = node_delta(t, s, n, nothing(t), v, delta)
+    violation += need_delta(t, s, s.block[slot], NOWHERE, n)
     violation += arrival_delta(t, s, v, n, delta)
     unary_cost(t, v, n, 1.0, delta)
     more = step_change(t, s, n, 1)

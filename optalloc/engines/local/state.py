@@ -40,6 +40,9 @@ class State(NamedTuple):
         What the dense dimensions of a node add to each quantity, and to the violation.
     home_count : (homes)
         Replicas of the class at each of its homes, where a class has several.
+    need : (populations and their domains, 3)
+        Replicas of a population in a domain; how many populations that it wants are absent there;
+        how many replicas are there that want it.
     counter, owner : (counters, 4), (owners, 4)
         Aggregates, and their sums by owner; what is needed with them lies beside them.
     tree : (2 * owners)
@@ -65,6 +68,7 @@ class State(NamedTuple):
     cost: FloatArray
     over: FloatArray
     home_count: Int32
+    need: Int32
     counter: FloatArray
     owner: FloatArray
     tree: FloatArray
@@ -93,6 +97,7 @@ def new_state(t: Tables) -> State:
         np.zeros((nodes, quantities)),
         np.zeros(nodes),
         np.zeros(t.home_node.size, np.int32),
+        np.zeros((int(t.population_start[-1]), 3), np.int32),
         np.zeros((t.counter_base.size, 4)),
         np.zeros((t.owner_bound.size, 4)),
         np.zeros(2 * t.owner_bound.size),

@@ -2,12 +2,13 @@
 
 Every replica of every task is a *slot*. A *variant* is a block, staying (``2 * block``) or
 arriving (``2 * block + 1``). Terms become contributions to *quantities* (levels, then limits on
-goals) and to one total of weighted violations, in four forms:
+goals) and to one total of weighted violations, in five forms:
 
 - *dense dimensions*: an aggregate per node to which every variant adds its size, with a cap (a
   rule) and a threshold above which it costs;
 - *steps* of the number of replicas on a node;
 - *unary* costs of a variant on a node, and of a choice;
+- *needs*: rules by which populations of replicas want others in the domains where they are;
 - *counters*: everything else, an aggregate per part and domain with a shape, an owner and a fold.
 """
 
@@ -26,9 +27,8 @@ BoolArray = NDArray[np.bool_]
 WIDTH = 4
 """Dense dimensions are padded to a multiple of this, which suits the processor."""
 NO_HOME, SEVERAL_HOMES = -1, -2
-IDENTITY, EXCESS, STEPS, MISSING, WANTING = range(5)
-"""Shapes of counters; the last is of rules by which nothing may be missing: how many replicas want
-what is."""
+IDENTITY, EXCESS, STEPS, MISSING = range(4)
+"""Shapes of counters."""
 
 
 class Tables(NamedTuple):
@@ -73,6 +73,14 @@ class Tables(NamedTuple):
         Costs of a variant, (Z, 2 * B), and what tables add to them by node.
     choice_cost : (Z, C)
         Costs of a task in a choice.
+    member_start, member_population : (B + 1), (members)
+        Populations of each block. There are P of them.
+    population_scope, population_start : (P), (P + 1)
+        Line of `need_domain`, and first line of `State.need`.
+    want_start, wanted, caller_start, caller : (P + 1), (wants), (P + 1), (wants)
+        Populations that each wants, and that want it.
+    need_domain : (scopes, N)
+        Domain of each node; -1 for none.
     entry_start, entry_family, entry_base : (B + 1), (entries), (entries)
         Counters that placed replicas of each block reach.
     entry_stay, entry_arrive : (entries)
@@ -135,6 +143,15 @@ class Tables(NamedTuple):
     part_stride: IntArray
     part_value: FloatArray
     choice_cost: FloatArray
+    member_start: Int32
+    member_population: Int32
+    population_scope: Int32
+    population_start: Int32
+    want_start: Int32
+    wanted: Int32
+    caller_start: Int32
+    caller: Int32
+    need_domain: Int32
     entry_start: Int32
     entry_family: Int32
     entry_base: IntArray

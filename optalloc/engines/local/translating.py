@@ -8,21 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import (
-    EXCESS,
-    IDENTITY,
-    MISSING,
-    NO_HOME,
-    SEVERAL_HOMES,
-    STEPS,
-    WANTING,
-    WIDTH,
-    Tables,
-)
+from optalloc.engines.local.tables import NO_HOME, SEVERAL_HOMES, WIDTH, Tables
+from optalloc.engines.local.translating_counters import Counters, counter_tables
+from optalloc.engines.local.translating_needs import are_needs, need_tables
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.shapes import Excess, Identity, Steps
 from optalloc.formulation.terms import Chosen, Family, Placed, Term
 from optalloc.instance.quanta import exact
 
@@ -32,14 +24,6 @@ FloatArray = NDArray[np.float64]
 
 MOST_SIZES = 40_000_000
 """Largest table of sizes by kind of node."""
-SHAPES: dict[type[Shape], int] = {
-    Identity: IDENTITY,
-    Excess: EXCESS,
-    Steps: STEPS,
-    Missing: MISSING,
-}
-OUTER = {"sum": 0, "max": 1, "min": -1}
-SENSE = {"at_most": 1, "at_least": -1}
 
 
 @dataclass
@@ -54,18 +38,6 @@ class _Dimension:
 
 
 @dataclass
-class _Counters:
-    """The counters of one term, with what contributes to them."""
-
-    term: Term
-    start: int
-    first_owner: int
-    weight: FloatArray
-    rule: bool
-    plain: bool
-
-
-@dataclass
 class _Builder:
     """Collects the forms of all terms of a problem."""
 
@@ -74,19 +46,26 @@ class _Builder:
     dimensions: dict[tuple[object, ...], list[_Dimension]] = field(default_factory=dict)
     unary: list[tuple[FloatArray, Placed]] = field(default_factory=list)
     chosen: list[tuple[FloatArray, IntArray]] = field(default_factory=list)
-    counters: list[_Counters] = field(default_factory=list)
+    needs: list[Term] = field(default_factory=list)
+    counters: Counters = field(default_factory=Counters)
 
     def __post_init__(self) -> None:
         problem, quantities = self.problem, self.weights.shape[1]
         self.constant = np.zeros(quantities)
         self.step_weight = np.zeros((quantities, problem.nodes))
         self.step_block = np.zeros(problem.nodes, np.int32)
-        self.counter_count = self.owner_count = 0
+        self._forms = (
+            self._as_unary,
+            self._as_steps,
+            self._as_dimension,
+            self._as_needs,
+            self._as_counters,
+        )
 
     def add(self, term: Term, weight: FloatArray, rule: bool) -> None:
         """Give a term the simplest form that it fits."""
         if term.family.size and (rule or weight.any()):
-            for form in (self._as_unary, self._as_steps, self._as_dimension, self._as_counters):
+            for form in self._forms:
                 if form(term, weight, rule):
                     return
             raise Unsupported("a term whose coefficients depend on the node in more than one way")
@@ -188,26 +167,16 @@ class _Builder:
         )
         return at if alike and np.all(at >= 0) else None
 
+    def _as_needs(self, term: Term, weight: FloatArray, rule: bool) -> bool:
+        """Populations that want others where they are."""
+        fits = rule and not weight.any() and are_needs(term)
+        if fits:
+            self.needs.append(term)
+        return fits
+
     def _as_counters(self, term: Term, weight: FloatArray, rule: bool) -> bool:
         """Anything whose coefficients do not depend on the node."""
-        if any(placed.coefficient.parts for placed in term.family.placed):
-            return False
-        one_each = term.owners == term.factor.size
-        if term.reduce != "sum" and not one_each:
-            return False
-        plain = (
-            rule
-            and one_each
-            and isinstance(term.shape, Identity)
-            and term.limit is not None
-            and term.limit.sense == "at_most"
-            and bool(np.all(term.factor == 1))
-        )
-        start, owner = self.counter_count, self.owner_count
-        self.counters.append(_Counters(term, start, owner, weight, rule, plain))
-        self.counter_count += term.family.size
-        self.owner_count += term.owners
-        return True
+        return self.counters.add(term, weight, rule)
 
 
 def _repeats(contribution: Placed | Chosen) -> bool:
@@ -242,7 +211,8 @@ def build_tables(problem: Problem) -> Tables:
         "step_weight": builder.step_weight,
         "step_block": builder.step_block,
         **_unary(builder),
-        **_counters(builder),
+        **need_tables(problem, builder.needs),
+        **counter_tables(problem, builder.counters, weights.shape[1]),
         "constant": builder.constant,
         "limit": limit,
         "level_count": np.array([len(problem.objective.levels)], np.int64),
@@ -419,156 +389,3 @@ def _stacked(lines: list[IntArray], width: int) -> Int32:
 def _by_variant(value: IntArray, arrivals_only: bool, staying: int) -> IntArray:
     """Spread what a block has over its two variants."""
     return np.stack([np.full_like(value, staying) if arrivals_only else value, value], 1).ravel()
-
-
-def _counters(builder: _Builder) -> dict[str, Any]:
-    problem, counters = builder.problem, builder.counters
-    sources: list[tuple[_Counters, Placed | Chosen]] = [
-        (block, source) for block in counters for source in _sources(block.term.family)
-    ]
-    entries: list[list[IntArray]] = [[], [], [], [], []]
-    chosen: list[list[IntArray]] = [[], [], []]
-    maps: dict[bytes, int] = {}
-    domain, family_domain = [np.zeros((0, problem.nodes), np.int64)], []
-    largest = np.ones(len(sources))
-    choice_coefficient = np.zeros((len(sources), problem.choices))
-    for f, (block, source) in enumerate(sources):
-        classes, part = _members(problem, source)
-        if isinstance(source, Placed):
-            key = source.domain.tobytes()
-            if key not in maps:
-                maps[key] = len(maps)
-                domain.append(source.domain[None, :])
-            family_domain.append(maps[key])
-            value = source.coefficient.base[problem.block_row] * source.scale
-            largest[f] = np.abs(value).max(initial=1)
-            line, blocks = _blocks_of(problem, classes)
-            _append(entries, blocks, f, block.start + part[line] * source.domains)
-            arriving = value[blocks]
-            entries[3].append(np.zeros_like(arriving) if source.arrivals_only else arriving)
-            entries[4].append(arriving)
-        else:
-            family_domain.append(-1)
-            choice_coefficient[f] = source.coefficient[problem.choice_row]
-            _append(chosen, classes, f, block.start + part)
-    terms = [block.term for block in counters]
-    steepest = [_steepest(block.term) for block, _ in sources]
-    gain = np.zeros(builder.weights.shape[1])
-    for (block, _), steep, most in zip(sources, steepest, largest, strict=True):
-        gain += 4 * np.abs(block.weight) * steep * most
-    shape = [_shape_code(block) for block, _ in sources]
-    half = [block.term.family.size // block.term.shape.arity for block, _ in sources]
-    return {
-        **_placed_entries(entries, problem.blocks),
-        **_sorted_entries("chosen", chosen, problem.classes),
-        "family_shape": np.array(shape, np.int32),
-        "family_plain": np.array([block.plain for block, _ in sources], bool),
-        "family_domain": np.array(family_domain, np.int32),
-        "family_half": np.array(half, np.int64),
-        "family_start": np.array([block.start for block, _ in sources], np.int64),
-        "domain": np.concatenate(domain).astype(np.int32),
-        "choice_coefficient": choice_coefficient,
-        "counter_base": _flat([term.family.constant for term in terms], np.float64),
-        "counter_parameter": _flat([_parameter(b) for b in counters], np.float64),
-        "counter_factor": _flat([_twice(t, t.factor) for t in terms], np.float64),
-        "counter_owner": _flat([_twice(b.term, b.term.owner) + b.first_owner for b in counters],
-                               np.int32),
-        "owner_term": np.repeat(np.arange(len(terms)), [t.owners for t in terms]).astype(np.int32),
-        "owner_bound": _flat([_bounds(term) for term in terms], np.float64),
-        "term_sense": np.array([SENSE[t.limit.sense] if t.limit else 0 for t in terms], np.int32),
-        "term_rho": np.array([float(block.rule) for block in counters]),
-        "term_weight": np.array([b.weight for b in counters]).reshape(
-            len(terms), builder.weights.shape[1]
-        ),
-        "term_outer": np.array([0 if b.rule else OUTER[b.term.outer] for b in counters], np.int32),
-        "counter_gain": gain,
-        "term_start": np.array([b.first_owner for b in counters] + [builder.owner_count], np.int64),
-    }  # fmt: skip
-
-
-def _steepest(term: Term) -> float:
-    """The most that a term's value changes when an aggregate changes by 1."""
-    return float(np.abs(term.factor).max(initial=0))
-
-
-def _sources(family: Family) -> list[Placed | Chosen]:
-    """What contributes to the counters of a family."""
-    return [*family.placed, *family.chosen]
-
-
-def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntArray]:
-    """Classes that contribute, and the part of each."""
-    if source.membership is not None:
-        return source.membership.task_class, source.membership.part
-    every = np.arange(problem.classes, dtype=np.int64)
-    return every, np.zeros(problem.classes, np.int64)
-
-
-def _blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
-    """All blocks of some classes, and which of the classes each is of."""
-    first = np.searchsorted(problem.block_class, classes)
-    count = np.searchsorted(problem.block_class, classes, "right") - first
-    line = np.repeat(np.arange(classes.size), count)
-    return line, np.arange(line.size) - np.repeat(np.cumsum(count) - count - first, count)
-
-
-def _append(entries: list[list[IntArray]], owners: IntArray, family: int, base: IntArray) -> None:
-    for column, values in zip(entries, (owners, np.full(owners.size, family), base), strict=False):
-        column.append(values)
-
-
-def _placed_entries(entries: list[list[IntArray]], blocks: int) -> dict[str, Any]:
-    """Entries by block that change something, with what a replica adds."""
-    of_block, family, base, stay, arrive = (_flat(column, np.int64) for column in entries)
-    kept = np.flatnonzero((stay != 0) | (arrive != 0))
-    kept = kept[np.argsort(of_block[kept], kind="stable")]
-    return {
-        "entry_start": np.searchsorted(of_block[kept], np.arange(blocks + 1)).astype(np.int32),
-        "entry_family": family[kept].astype(np.int32),
-        "entry_base": base[kept].astype(np.int64),
-        "entry_stay": stay[kept].astype(np.float64),
-        "entry_arrive": arrive[kept].astype(np.float64),
-    }
-
-
-def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> dict[str, Any]:
-    of_class, family, base = (_flat(column, np.int64) for column in entries)
-    order = np.argsort(of_class, kind="stable")
-    return {
-        f"{name}_start": np.searchsorted(of_class[order], np.arange(classes + 1)).astype(np.int32),
-        f"{name}_family": family[order].astype(np.int32),
-        f"{name}_base": base[order].astype(np.int64),
-    }
-
-
-def _flat(pieces: list[IntArray], kind: type[np.generic]) -> NDArray[np.generic]:
-    return np.concatenate([np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)])
-
-
-def _shape_code(block: _Counters) -> int:
-    term = block.term
-    forbidden = block.rule and term.limit is not None and term.limit.sense == "at_most"
-    if isinstance(term.shape, Missing) and forbidden and not _bounds(term).any():
-        return WANTING
-    return SHAPES[type(term.shape)]
-
-
-def _parameter(block: _Counters) -> IntArray:
-    term = block.term
-    if block.plain and term.limit is not None:
-        return term.limit.bound[term.owner]
-    match term.shape:
-        case Excess(threshold=threshold):
-            return threshold
-        case Steps(block=size):
-            return size
-    return np.zeros(term.family.size, np.int64)
-
-
-def _twice(term: Term, values: IntArray) -> IntArray:
-    """Values by k for every aggregate: both places of a two-place shape have the same."""
-    return np.tile(values, term.shape.arity)
-
-
-def _bounds(term: Term) -> IntArray:
-    return np.zeros(term.owners, np.int64) if term.limit is None else term.limit.bound

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from optalloc.engines.local import moves
 from optalloc.engines.local.loading import LoadedTables, load_tables
 from optalloc.engines.local.placed import Placed, focus
+from optalloc.engines.local.walk import HELD, LIMIT, TEMPERATURE, TRIES, VIOLATION
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.registry import policy_classes
 
@@ -75,12 +76,19 @@ def test_the_record_after_moves_is_that_made_afresh(kind: str) -> None:
     assert moved > 0
 
 
+def set_(placed: Placed, temperature: float, penalty: float) -> None:
+    """Set a walk on which all kinds of moves are as likely, and each replica is tried twice."""
+    setting, chance = placed.walk.setting, placed.walk.chance
+    setting[TEMPERATURE], setting[TRIES], setting[HELD] = temperature, 2.0, 1.0
+    setting[VIOLATION] = setting[LIMIT] = penalty
+    chance[:] = np.arange(1, chance.size + 1) / chance.size
+
+
 def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
     """Move at a high temperature, looking at the record from time to time; the moves made."""
     tables = loaded.model
     placed = Placed(tables, formulated.case.seed, loaded.values(start.placement))
-    placed.walk.setting[:] = (1e9, 1.0, 1.0, 2.0)
-    placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
+    set_(placed, temperature=1e9, penalty=1.0)
     for _ in range(STEPS):
         moves.anneal(*placed.compiled, MOVES)
         values = np.concatenate([placed.state.choice, placed.state.node]).astype(np.int64)
@@ -108,8 +116,7 @@ def check_best(formulated: Formulated, loaded: LoadedTables, start: Scored | Non
     """Walk from a placement, or from nothing, and look at the best after each part of the walk."""
     values = None if start is None else loaded.values(start.placement)
     placed = Placed(focus(loaded.model, 0, ()), formulated.case.seed, values)
-    placed.walk.setting[:] = (10.0, 1e6, 1e6, 2.0)
-    placed.walk.chance[:] = np.arange(1, placed.walk.chance.size + 1) / placed.walk.chance.size
+    set_(placed, temperature=10.0, penalty=1e6)
     placed.complete()
     for _ in range(STEPS):
         best = placed.walk.best[0]

@@ -16,6 +16,7 @@ from optalloc.engines.local.walk import (
     CHAIN,
     CHANGE,
     EJECT,
+    HELD,
     HOME,
     KINDS,
     LIMIT,
@@ -31,13 +32,18 @@ from optalloc.result import SearchEffort
 
 FloatArray = NDArray[np.float64]
 
-QUENCH_SHARE, PILOT_SHARE = 0.025, 0.06
-"""Parts of the time for a first quick descent, and for each pilot."""
-HOMING = (0.1, 0.4)
-"""Shares of moves that bring replicas home, one of which pilots choose: the larger the share, the
-less room is held by those that are leaving, and the less is tried elsewhere."""
-HOTTEST, COLDEST = 1.0, 2e-4
+QUENCH_SHARE = 0.025
+"""Part of the time for a first quick descent."""
+HOMING, LEAST_HOMING, MOST_HOMING = 1000, 0.01, 0.4
+"""How often each replica is offered its home in a run, and limits of the share of such moves: short
+runs need it, long ones find home without."""
+HOLDING = 0.7
+"""What a unit of room that is held twice costs, in temperatures: while hot, large replicas stay at
+home, as few of them away leave machines half empty and come home only when it is too cold."""
+HOTTEST, COLDEST = 1.0, 1e-6
 """First and last temperature, in mean changes of a random move."""
+BEND = 1.5
+"""How much longer it stays hot than with the same fall in equal times, as an exponent of time."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
 SOFT, HARD, STRICT = 3.0, 1e3, 1e4
@@ -59,7 +65,7 @@ DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 
 
 class Annealing:
-    """The search at one level: short pilots find what suits the problem, then a long run cools."""
+    """The search at one level: a quick descent shows the speed, then a long run cools."""
 
     def __init__(self, tables: Tables, job: Job, start: IntArray | None, emit: Emit) -> None:
         self.placed = Placed(tables, job.seed, start)
@@ -68,7 +74,7 @@ class Annealing:
         self.last_told = 0.0
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
-        self.homing = HOMING[0]
+        self.homing = MOST_HOMING
         self.seen = (0, 0)
         self.scale = 1.0
 
@@ -79,23 +85,20 @@ class Annealing:
         setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
         setting[TRIES] = 1.0
         self.placed.complete()
+        start = self.placed.values()
         self._cool(COLDEST, self._parts(clock, QUENCH_SHARE))
-        if self.placed.tables.home_node.size:
-            self.homing = self._pilots(clock)
-        if self.best_values is not None:
-            self.placed.go(self.best_values)
+        self.homing = self._homing(clock)
+        self.placed.go(start)
         self._cool(HOTTEST, self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
-    def _pilots(self, clock: Clock) -> float:
-        """Find the share of moves home with which a short run goes furthest."""
-        start, found = self.placed.values(), {}
-        for homing in HOMING:
-            self.homing = homing
-            self.placed.go(start)
-            self._cool(HOTTEST, self._parts(clock, PILOT_SHARE))
-            found[homing] = float(self.placed.walk.best[0])
-        return min(found, key=found.__getitem__)
+    def _homing(self, clock: Clock) -> float:
+        """Find the share of moves home that suits the moves that can be tried for each replica."""
+        tried, slots = int(self.placed.walk.tried.sum()), self.placed.tables.slot_task.size
+        timed = not self.deterministic and np.isfinite(clock.left) and self.seconds > 0
+        ahead = clock.left / self.seconds if timed else 1 / QUENCH_SHARE
+        share = HOMING * slots / max(tried * ahead, 1)
+        return float(min(max(share, LEAST_HOMING), MOST_HOMING))
 
     def _parts(self, clock: Clock, share: float) -> Iterator[float]:
         """Parts of a share of the time left, or of the turns, that are gone."""
@@ -128,7 +131,8 @@ class Annealing:
     def _set(self, hottest: float, fall: float, done: float) -> None:
         """Cool, and make violations dearer: while hot, what is in the way may be passed."""
         setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
-        setting[TEMPERATURE] = self.scale * hottest * fall**cold
+        setting[TEMPERATURE] = self.scale * hottest * fall ** (cold**BEND)
+        setting[HELD] = HOLDING * setting[TEMPERATURE]
         penalty = STRICT if cold == 1.0 else SOFT * (HARD / SOFT) ** cold
         setting[VIOLATION] = self.scale * penalty
 

@@ -34,6 +34,7 @@ def clear(t: Tables, s: State) -> None:
     s.away_at[:] = -1
     s.total[:] = t.constant
     s.violation[0] = 0.0
+    s.held[0] = 0.0
     start_nodes(t, s)
     start_needs(t, s)
     start_counters(t, s)
@@ -61,6 +62,12 @@ def unary_cost(t: Tables, v: int, n: int, sign: float, delta: FloatArray) -> Non
         if line >= 0:
             at = t.part_start[p] + line * t.part_stride[p] + t.part_column[p, n]
             delta[t.part_quantity[p]] += sign * t.part_value[at]
+
+
+@compiled
+def held(t: Tables, v: int) -> float:
+    """Room that a variant holds twice."""
+    return t.block_held[v >> 1] if v & 1 else 0.0
 
 
 @compiled
@@ -129,6 +136,7 @@ def _settle(t: Tables, s: State, slot: int, v: int, n: int, sign: int) -> None:
     """Add a replica to all that is kept by node."""
     change_node(t, s, n, v, float(sign))
     unary_cost(t, v, n, float(sign), s.total)
+    s.held[0] += sign * held(t, v)
     blocks = step_change(t, s, n, sign)
     if blocks != 0:
         for q in range(s.total.size):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.changing import excess, step_change, unary_cost, variant
+from optalloc.engines.local.changing import excess, held, step_change, unary_cost, variant
 from optalloc.engines.local.counters import arrival_delta, move_delta
 from optalloc.engines.local.dense import node_delta
 from optalloc.engines.local.needs import need_delta
 from optalloc.engines.local.state import NOWHERE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
-from optalloc.engines.local.walk import FEASIBLE, LIMIT, VIOLATION, Walk
+from optalloc.engines.local.walk import FEASIBLE, HELD, LIMIT, VIOLATION, Walk
 
 FloatArray = NDArray[np.float64]
 
@@ -86,13 +86,14 @@ def shift_price(
     violation = left + node_delta(t, s, n2, nothing(t), v2, delta)
     unary_cost(t, v2, n2, 1.0, delta)
     _steps(t, s, n1, n2, delta)
-    if _hopeless(t, s, w, violation, most):
+    v1 = variant(t, s, k, block, n1, 0)
+    more = w.setting[HELD] * (held(t, v2) - held(t, v1))
+    if _hopeless(t, s, w, violation, most - more):
         w.early[kind] += 1
         return np.inf
-    v1 = variant(t, s, k, block, n1, 0)
     violation += need_delta(t, s, block, n1, n2)
     violation += move_delta(t, s, v1, n1, v2, n2, delta)
-    return _price(t, s, w, violation)
+    return more + _price(t, s, w, violation)
 
 
 @compiled
@@ -115,13 +116,14 @@ def chain_price(
     unary_cost(t, p2, n2, 1.0, delta)
     unary_cost(t, q2, n2, -1.0, delta)
     unary_cost(t, q3, n3, 1.0, delta)
-    if _hopeless(t, s, w, violation, most):
+    more = w.setting[HELD] * (held(t, p2) - held(t, p1) + held(t, q3) - held(t, q2))
+    if _hopeless(t, s, w, violation, most - more):
         w.early[kind] += 1
         return np.inf
     violation += need_delta(t, s, bp, n1, n2) + need_delta(t, s, bq, n2, n3)
     violation += move_delta(t, s, p1, n1, p2, n2, delta)
     violation += move_delta(t, s, q2, n2, q3, n3, delta)
-    return _price(t, s, w, violation)
+    return more + _price(t, s, w, violation)
 
 
 @compiled
@@ -137,4 +139,4 @@ def put_price(t: Tables, s: State, w: Walk, slot: int, n: int) -> float:
     more = step_change(t, s, n, 1)
     for q in range(delta.size):
         delta[q] += t.step_weight[q, n] * more
-    return _price(t, s, w, violation)
+    return w.setting[HELD] * held(t, v) + _price(t, s, w, violation)

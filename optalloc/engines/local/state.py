@@ -53,6 +53,8 @@ class State(NamedTuple):
         Weighted sum of all violations of rules, and those of the dense dimensions among them.
     missing : (1)
         Tasks that must be placed and are not.
+    held : (1)
+        Room that is held twice because replicas are away from home.
     away, away_at, away_size : (slots), (slots), (1)
         Slots that are not where they run now, and the place of each in that list.
     """
@@ -76,6 +78,7 @@ class State(NamedTuple):
     violation: FloatArray
     over_total: FloatArray
     missing: Int32
+    held: FloatArray
     away: Int32
     away_at: Int32
     away_size: Int32
@@ -105,6 +108,7 @@ def new_state(t: Tables) -> State:
         np.zeros(1),
         np.zeros(1),
         np.zeros(1, np.int32),
+        np.zeros(1),
         np.zeros(slots, np.int32),
         np.full(slots, -1, np.int32),
         np.zeros(1, np.int32),

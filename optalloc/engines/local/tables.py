@@ -48,6 +48,8 @@ class Tables(NamedTuple):
         Block and replicas of each choice.
     block_kind, block_bulk : (B), (B)
         Line of `allowed`, and size over all dense dimensions, each relative to its mean.
+    block_held : (B)
+        Room that is held twice while a replica is away from home, likewise.
     allowed, allow_start, allow_node
         Mask (kinds, N), and the same as lists of nodes by kind.
     home_start, home_node, home_running
@@ -119,6 +121,7 @@ class Tables(NamedTuple):
     choice_replicas: Int32
     block_kind: Int32
     block_bulk: FloatArray
+    block_held: FloatArray
     allowed: BoolArray
     allow_start: IntArray
     allow_node: Int32

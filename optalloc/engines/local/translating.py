@@ -320,6 +320,7 @@ def _dense(builder: _Builder) -> dict[str, Any]:
         "threshold": threshold,
         "rho": _per_unit(size),
         "block_bulk": np.abs(size[0, 1:-1:2]) @ _per_unit(size),
+        "block_held": (size[0, 1:-1:2] - size[0, 0:-1:2]) @ _per_unit(size),
         "weight": weight,
         "base": base,
     }

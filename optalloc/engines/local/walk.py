@@ -24,7 +24,7 @@ KINDS = 7
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
 FEASIBLE = 1e-9
-TEMPERATURE, VIOLATION, LIMIT, TRIES = range(4)
+TEMPERATURE, VIOLATION, LIMIT, HELD, TRIES = range(5)
 """Places in `Walk.setting`."""
 
 
@@ -37,9 +37,9 @@ class Walk(NamedTuple):
         State of the generator.
     logs : (LOGS)
         ``-log`` of evenly spaced numbers in (0, 1).
-    setting : (4)
-        Temperature, penalty of a unit of violation, of a unit above a limit, and how many places
-        are tried for a replica before another is drawn.
+    setting : (5)
+        Temperature, penalty of a unit of violation, of a unit above a limit, of a unit of room that
+        is held twice, and how many places are tried for a replica before another is drawn.
     chance : (KINDS)
         Cumulative chances of the kinds of moves.
     tried, early, taken : (KINDS)
@@ -89,7 +89,7 @@ def new_walk(t: Tables, seed: int) -> Walk:
     return Walk(
         generator.integers(1, 2**63, 2, dtype=np.uint64),
         -np.log((np.arange(LOGS) + 0.5) / LOGS),
-        np.zeros(4),
+        np.zeros(5),
         np.zeros(KINDS),
         np.zeros(KINDS, np.int64),
         np.zeros(KINDS, np.int64),
@@ -191,4 +191,5 @@ def energy(t: Tables, s: State, w: Walk) -> float:
     over = 0.0
     for q in range(1, s.total.size):
         over += above(s.total[q] - t.limit[q])
-    return s.total[0] + w.setting[VIOLATION] * s.violation[0] + w.setting[LIMIT] * over
+    broken = w.setting[VIOLATION] * s.violation[0] + w.setting[LIMIT] * over
+    return s.total[0] + broken + w.setting[HELD] * s.held[0]

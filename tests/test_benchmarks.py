@@ -29,7 +29,7 @@ from benchmarks.generated import assignment
 from benchmarks.judged import brute_force
 from benchmarks.registry import benchmarks
 from benchmarks.results import path_of, rows_of
-from benchmarks.suites import first_run, gap, gap_open, rebalancer, roadef, time_limit
+from benchmarks.suites import first_run, gap, gap_open, rebalancer, roadef, roadef_score, time_limit
 from benchmarks.tables import (
     BEGIN,
     END,
@@ -278,6 +278,37 @@ def test_no_answer_misses_the_target() -> None:
         [solved("a1_1"), solved("a1_2", value=None, gap=None, bound=None)]
     )
     assert (figure.measured, figure.met) == (None, "no")
+
+
+def test_scores_are_summed_over_the_medians_of_the_large_instances() -> None:
+    def run(name: str, seed: int, value: float | None) -> Row:
+        facts = {"best": 100.0, "initial": 1000.0, "winner": 110.0, "time_limit": 60.0}
+        return solved(name, seed=seed, value=value, **facts)
+
+    names = ["b_1", "b_3", "b_5", "b_6", "b_8"]
+    rows = [run(name, 1, 100.0) for name in names]
+    rows += [run("b_1", 2, 99.0), run("b_1", 3, None)]
+    # The median of -0.1, 0 and no answer.
+    assert roadef_score.BENCHMARK.figures(rows)[0].measured == 0
+    rows = [run("b_1", seed, 102.0) for seed in range(3)] + [run(name, 1, 101.0) for name in names]
+    together = roadef_score.BENCHMARK.figures(rows)[0]
+    assert together.measured == pytest.approx(0.2 + 4 * 0.1)
+    assert together.met == "no"
+
+
+def test_small_instances_are_compared_with_the_best_known_and_the_winner() -> None:
+    def run(name: str, value: float | None, winner: float) -> Row:
+        facts = {"best": 2e6, "initial": 1e7, "winner": winner, "time_limit": 300.0}
+        return solved(name, seed=1, value=value, **facts)
+
+    rows = [run("a1_1", 2e6, 2e6), run("a1_4", 2.02e6, 2.1e6), run("a2_4", 2.04e6, 2.03e6)]
+    reached, behind, far, *_ = roadef_score.BENCHMARK.figures(rows)
+    assert (reached.measured, reached.detail) == (1, "a1_1")
+    assert (behind.measured, behind.detail) == (1, "a2_4")
+    assert far.measured == pytest.approx(2.0)
+    assert far.met == "no"
+    rows.append(run("a2_5", None, 2.1e6))
+    assert roadef_score.BENCHMARK.figures(rows)[1].detail == "a2_4, a2_5"
 
 
 def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:

@@ -37,9 +37,10 @@ QUENCH_SHARE = 0.025
 HOMING, LEAST_HOMING, MOST_HOMING = 1000, 0.01, 0.4
 """How often each replica is offered its home in a run, and limits of the share of such moves: short
 runs need it, long ones find home without."""
-HOLDING = 0.7
-"""What a unit of room that is held twice costs, in temperatures: while hot, large replicas stay at
-home, as few of them away leave machines half empty and come home only when it is too cold."""
+HOLDING = (0.0, 0.7)
+"""What a unit of room that is held twice costs, in temperatures, for even and for odd seeds. It
+keeps large replicas at home while it is hot: few of them away leave nodes half empty and come home
+only when it is too cold. Where much has to move it is in the way; so of two searches one has it."""
 HOTTEST, COLDEST = 1.0, 1e-6
 """First and last temperature, in mean changes of a random move."""
 BEND = 1.5
@@ -51,8 +52,10 @@ SOFT, HARD, STRICT = 3.0, 1e3, 1e4
 cold, and one that no move outweighs, for the rest."""
 ACCEPTED, MOST_TRIES = 0.3, 8
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
-EJECTIONS = 0.00003
-"""Share of ejections, beside 0.8 of shifts and swaps: each looks at dozens of replicas."""
+EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
+"""Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
+largest share: each looks at dozens of replicas, which pays where single moves have had their time.
+"""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
 TELL_SECONDS = 0.5
@@ -74,9 +77,10 @@ class Annealing:
         self.last_told = 0.0
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
-        self.homing = MOST_HOMING
+        self.homing, self.ejections = MOST_HOMING, 0.0
         self.seen = (0, 0)
         self.scale = 1.0
+        self.holding = HOLDING[job.seed % len(HOLDING)]
 
     def run(self, clock: Clock) -> IntArray | None:
         """Search until the time ends; the best placement, None if none keeps all rules."""
@@ -87,18 +91,19 @@ class Annealing:
         self.placed.complete()
         start = self.placed.values()
         self._cool(COLDEST, self._parts(clock, QUENCH_SHARE))
-        self.homing = self._homing(clock)
+        self._plan(clock)
         self.placed.go(start)
         self._cool(HOTTEST, self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
-    def _homing(self, clock: Clock) -> float:
-        """Find the share of moves home that suits the moves that can be tried for each replica."""
+    def _plan(self, clock: Clock) -> None:
+        """Choose shares of moves by how many can be tried for each replica in the time left."""
         tried, slots = int(self.placed.walk.tried.sum()), self.placed.tables.slot_task.size
         timed = not self.deterministic and np.isfinite(clock.left) and self.seconds > 0
         ahead = clock.left / self.seconds if timed else 1 / QUENCH_SHARE
-        share = HOMING * slots / max(tried * ahead, 1)
-        return float(min(max(share, LEAST_HOMING), MOST_HOMING))
+        each = max(tried * ahead / slots, 1.0)
+        self.homing = min(max(HOMING / each, LEAST_HOMING), MOST_HOMING)
+        self.ejections = min(EJECTIONS * each, MOST_EJECTIONS)
 
     def _parts(self, clock: Clock, share: float) -> Iterator[float]:
         """Parts of a share of the time left, or of the turns, that are gone."""
@@ -132,7 +137,7 @@ class Annealing:
         """Cool, and make violations dearer: while hot, what is in the way may be passed."""
         setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
         setting[TEMPERATURE] = self.scale * hottest * fall ** (cold**BEND)
-        setting[HELD] = HOLDING * setting[TEMPERATURE]
+        setting[HELD] = self.holding * setting[TEMPERATURE]
         penalty = STRICT if cold == 1.0 else SOFT * (HARD / SOFT) ** cold
         setting[VIOLATION] = self.scale * penalty
 
@@ -154,7 +159,7 @@ class Annealing:
         tables = self.placed.tables
         chances = np.zeros(KINDS)
         chances[[SHIFT, SWAP]] = 0.4
-        chances[EJECT] = EJECTIONS
+        chances[EJECT] = self.ejections
         if tables.home_node.size:
             chances[HOME] = self.homing
             chances[[CHAIN, RETURN]] = 0.1

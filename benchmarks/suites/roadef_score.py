@@ -156,7 +156,7 @@ def _small(rows: Sequence[Row]) -> list[Figure]:
 
 
 BENCHMARK = Benchmark(
-    summary="machine reassignment, the challenge's score: large ones in 60 s and 300 s, small in 300 s",
+    summary="machine reassignment, the challenge's score: large in 60 s and 300 s, small in 300 s",
     minutes=145,
     cases=_cases,
     figures=_figures,

@@ -294,6 +294,8 @@ def test_scores_are_summed_over_the_medians_of_the_large_instances() -> None:
     together = roadef_score.BENCHMARK.figures(rows)[0]
     assert together.measured == pytest.approx(0.2 + 4 * 0.1)
     assert together.met == "no"
+    nothing = roadef_score.BENCHMARK.figures([run(name, 1, None) for name in names])[0]
+    assert (nothing.measured, nothing.met) == (None, "no")
 
 
 def test_small_instances_are_compared_with_the_best_known_and_the_winner() -> None:
@@ -307,8 +309,9 @@ def test_small_instances_are_compared_with_the_best_known_and_the_winner() -> No
     assert (behind.measured, behind.detail) == (1, "a2_4")
     assert far.measured == pytest.approx(2.0)
     assert far.met == "no"
-    rows.append(run("a2_5", None, 2.1e6))
-    assert roadef_score.BENCHMARK.figures(rows)[1].detail == "a2_4, a2_5"
+    rows = [*rows[:2], run("a2_4", 2e6, 2.03e6), run("a2_5", None, 2.1e6)]
+    assert roadef_score.BENCHMARK.figures(rows)[1].detail == "a2_5"
+    assert roadef_score.BENCHMARK.figures(rows)[2].met == "no"
 
 
 def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from math import inf
+from math import inf, isfinite
 
 from benchmarks.contract import Benchmark, Case, Context, Figure, Row, at_least, at_most
 from benchmarks.judged import Question, ask, soundness
@@ -64,10 +64,18 @@ def _ask(context: Context, question: Question, facts: dict[str, float]) -> Row:
     return {**ask(context, question), **facts}
 
 
+def _value(row: Row) -> float:
+    """The cost; infinite without an answer."""
+    return inf if row["value"] is None else float(row["value"])
+
+
+def _known(number: float) -> float | None:
+    """A number that may be stated; None, which misses every target, where an answer is missing."""
+    return number if isfinite(number) else None
+
+
 def _score(row: Row) -> float:
-    if row["value"] is None:
-        return inf
-    return float(100 * (row["value"] - row["best"]) / row["initial"])
+    return float(100 * (_value(row) - row["best"]) / row["initial"])
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:
@@ -101,13 +109,13 @@ def _together(scores: dict[str, list[float]], limit: float, most: float) -> Figu
     )
     return Figure(
         f"ROADEF b, {limit:g} s: sum of scores (medians of the seeds)",
-        sum(middle.values()), "", at_most(most), (len(middle), LARGE), detail,
+        _known(sum(middle.values())), "", at_most(most), (len(middle), LARGE), detail,
     )  # fmt: skip
 
 
 def _alone(name: str, scores: list[float], most: float) -> Figure:
     return Figure(
-        f"ROADEF {name}, {LONG_S:g} s: score", statistics.median(scores), "", at_most(most),
+        f"ROADEF {name}, {LONG_S:g} s: score", _known(statistics.median(scores)), "", at_most(most),
         detail=f"{min(scores):.2g} to {max(scores):.2g}",
     )  # fmt: skip
 
@@ -115,16 +123,12 @@ def _alone(name: str, scores: list[float], most: float) -> Figure:
 def _small(rows: Sequence[Row]) -> list[Figure]:
     named = {row["name"]: row for row in rows}
     measured = (len(named), SMALL)
-    above = {
-        name: 100 * (row["value"] - row["best"]) / row["best"]
-        for name, row in named.items()
-        if row["value"] is not None
-    }
+    above = {name: 100 * (_value(row) - row["best"]) / row["best"] for name, row in named.items()}
     reached = sorted(name for name, gap in above.items() if gap <= 0)
     behind = sorted(
         name
         for name, row in named.items()
-        if row["winner"] > row["best"] and not (row["value"] or inf) < row["winner"]
+        if row["winner"] > row["best"] and not _value(row) < row["winner"]
     )
     far = {name: gap for name, gap in above.items() if named[name]["best"] > LEAST}
     figures = [
@@ -138,12 +142,12 @@ def _small(rows: Sequence[Row]) -> list[Figure]:
         ),
         Figure(
             f"ROADEF a, {LONG_S:g} s: most above the best known",
-            max(far.values(), default=None), "%", at_most(FAR), measured,
+            _known(max(far.values(), default=inf)), "%", at_most(FAR), measured,
             ", ".join(f"{name} {gap:.2g}" for name, gap in sorted(far.items())),
         ),
     ]  # fmt: skip
     figures += [
-        Figure(f"ROADEF {name}, {LONG_S:g} s: above the best known", above.get(name), "%",
+        Figure(f"ROADEF {name}, {LONG_S:g} s: above the best known", _known(above[name]), "%",
                at_most(most))
         for name, most in NEAR.items() if name in named
     ]  # fmt: skip

@@ -311,7 +311,8 @@ def test_small_instances_are_compared_with_the_best_known_and_the_winner() -> No
     assert far.met == "no"
     rows = [*rows[:2], run("a2_4", 2e6, 2.03e6), run("a2_5", None, 2.1e6)]
     assert roadef_score.BENCHMARK.figures(rows)[1].detail == "a2_5"
-    assert roadef_score.BENCHMARK.figures(rows)[2].met == "no"
+    far = roadef_score.BENCHMARK.figures(rows)[2]
+    assert (far.measured, far.met) == (None, "part")  # 4 of 10 instances.
 
 
 def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:

@@ -89,7 +89,7 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
             family_domain.append(maps[key])
             value = source.coefficient.base[problem.block_row] * source.scale
             largest[f] = np.abs(value).max(initial=1)
-            line, blocks = _blocks_of(problem, classes)
+            line, blocks = blocks_of(problem, classes)
             _append(entries, blocks, f, block.start + part[line] * source.domains)
             arriving = value[blocks]
             entries[3].append(np.zeros_like(arriving) if source.arrivals_only else arriving)
@@ -158,7 +158,7 @@ def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntAr
     return every, np.zeros(problem.classes, np.int64)
 
 
-def _blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
+def blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
     """All blocks of some classes, and which of the classes each is of."""
     first = np.searchsorted(problem.block_class, classes)
     count = np.searchsorted(problem.block_class, classes, "right") - first

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.local.translating_counters import blocks_of
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Missing
 from optalloc.formulation.terms import Membership, Placed, Term
@@ -79,20 +80,13 @@ def _members(problem: Problem, classes: list[IntArray]) -> dict[str, Any]:
     """The populations of each block."""
     of_class = np.concatenate([np.zeros(0, np.int64), *classes])
     population = np.repeat(np.arange(len(classes)), [line.size for line in classes])
-    order = np.argsort(of_class, kind="stable")
-    start = np.searchsorted(of_class[order], np.arange(problem.classes + 1))
-    count = np.diff(start)[problem.block_class]
-    first = np.concatenate([[0], np.cumsum(count)])
-    within = np.arange(first[-1]) - np.repeat(first[:-1], count)
-    at = np.repeat(start[:-1][problem.block_class], count) + within
-    return {
-        "member_start": first.astype(np.int32),
-        "member_population": population[order][at].astype(np.int32),
-    }
+    line, blocks = blocks_of(problem, of_class)
+    members = np.stack([blocks, population[line]], axis=1)
+    return _lists("member_start", "member_population", members, problem.blocks)
 
 
-def _lists(start: str, name: str, pairs: IntArray, populations: int) -> dict[str, Any]:
+def _lists(start: str, name: str, pairs: IntArray, firsts: int) -> dict[str, Any]:
     """Second numbers of pairs by the first."""
     order = np.argsort(pairs[:, 0], kind="stable")
-    first = np.searchsorted(pairs[order, 0], np.arange(populations + 1))
+    first = np.searchsorted(pairs[order, 0], np.arange(firsts + 1))
     return {start: first.astype(np.int32), name: pairs[order, 1].astype(np.int32)}

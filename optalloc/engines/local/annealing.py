@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,8 @@ from optalloc.result import SearchEffort
 
 FloatArray = NDArray[np.float64]
 
-QUENCH_SHARE = 0.025
-"""Part of the time for a first quick descent."""
+QUENCH_SHARE, PILOT_SHARE = 0.02, 0.03
+"""Parts of the time for a first quick descent, and for a first quick cooling, the pilot."""
 HOMING, LEAST_HOMING, MOST_HOMING = 1000, 0.01, 0.4
 """How often each replica is offered its home in a run, and limits of the share of such moves: short
 runs need it, long ones find home without."""
@@ -41,15 +41,21 @@ HOLDING = (0.0, 0.7)
 """What a unit of room that is held twice costs, in temperatures, for even and for odd seeds. It
 keeps large replicas at home while it is hot: few of them away leave nodes half empty and come home
 only when it is too cold. Where much has to move it is in the way; so of two searches one has it."""
-HOTTEST, COLDEST = 1.0, 1e-6
-"""First and last temperature, in mean changes of a random move."""
+HOTTEST, COLDEST = 1.0, 1e-9
+"""First temperature, and the last of a pilot, in mean changes of a random move."""
+THAWED, MARGIN, WARMEST_END = 1e-3, 0.1, 1e-3
+"""A pilot is frozen when it takes at most so much more than twice the share of moves that it takes
+when it is coldest, which change nothing; a run ends so much colder than that, and not warmer than
+the last."""
 BEND = 1.5
 """How much longer it stays hot than with the same fall in equal times, as an exponent of time."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
 SOFT, HARD, STRICT = 3.0, 1e3, 1e4
-"""Penalty of a unit of violation, in mean changes of a random move: when a run begins, when it is
-cold, and one that no move outweighs, for the rest."""
+"""Penalty of a unit of violation, in mean changes of a random move: at a temperature of 1, the
+largest while it cools, and one that no move outweighs, for the rest."""
+HARDENING = 0.6
+"""How the penalty grows while the temperature falls, as a power of it."""
 ACCEPTED, MOST_TRIES = 0.3, 8
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
 EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
@@ -79,6 +85,7 @@ class Annealing:
         self.seconds = 0.0
         self.homing, self.ejections = MOST_HOMING, 0.0
         self.seen = (0, 0)
+        self.accepted: list[tuple[float, float]] = []
         self.scale = 1.0
         self.holding = HOLDING[job.seed % len(HOLDING)]
 
@@ -90,10 +97,13 @@ class Annealing:
         setting[TRIES] = 1.0
         self.placed.complete()
         start = self.placed.values()
-        self._cool(COLDEST, self._parts(clock, QUENCH_SHARE))
+        self._cool(COLDEST, COLDEST, self._parts(clock, QUENCH_SHARE))
         self._plan(clock)
         self.placed.go(start)
-        self._cool(HOTTEST, self._parts(clock, 1.0))
+        self.accepted.clear()
+        self._cool(HOTTEST, COLDEST, self._parts(clock, PILOT_SHARE))
+        self.placed.go(start)
+        self._cool(HOTTEST, frozen(self.accepted), self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
     def _plan(self, clock: Clock) -> None:
@@ -115,11 +125,11 @@ class Annealing:
         while run.left > 0:
             yield 1 - run.left / run.limit
 
-    def _cool(self, hottest: float, parts: Iterator[float]) -> None:
-        """Anneal from a temperature to the last one, geometrically."""
-        chances, fall = self._chances(), COLDEST / hottest
+    def _cool(self, hottest: float, coldest: float, parts: Iterator[float]) -> None:
+        """Anneal from one temperature to another."""
+        chances = self._chances()
         for done in parts:
-            self._set(hottest, fall, done)
+            self._set(hottest, coldest, done)
             self._steer(chances)
             began = time.monotonic()
             moves.anneal(*self.placed.compiled, self.turns)
@@ -133,12 +143,13 @@ class Annealing:
             self._note()
         self._note(clear=True)
 
-    def _set(self, hottest: float, fall: float, done: float) -> None:
+    def _set(self, hottest: float, coldest: float, done: float) -> None:
         """Cool, and make violations dearer: while hot, what is in the way may be passed."""
         setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
-        setting[TEMPERATURE] = self.scale * hottest * fall ** (cold**BEND)
+        temperature = hottest * (coldest / hottest) ** (cold**BEND)
+        setting[TEMPERATURE] = self.scale * temperature
         setting[HELD] = self.holding * setting[TEMPERATURE]
-        penalty = STRICT if cold == 1.0 else SOFT * (HARD / SOFT) ** cold
+        penalty = STRICT if cold == 1.0 else min(SOFT * temperature**-HARDENING, HARD)
         setting[VIOLATION] = self.scale * penalty
 
     def _steer(self, chances: FloatArray) -> None:
@@ -147,6 +158,7 @@ class Annealing:
         seen = int(walk.tried.sum()), int(walk.taken.sum())
         tried, taken = seen[0] - self.seen[0], seen[1] - self.seen[1]
         if tried > 0:
+            self.accepted.append((walk.setting[TEMPERATURE] / self.scale, taken / tried))
             tries = ACCEPTED * tried / max(taken, 1)
             walk.setting[TRIES] = np.floor(min(max(tries, 1.0), 1 if DEBUG else MOST_TRIES))
         self.seen = seen
@@ -178,3 +190,20 @@ class Annealing:
             walk = self.placed.walk
             tried, early, taken = (int(n.sum()) for n in (walk.tried, walk.early, walk.taken))
             self.emit(SearchEffort(tried, early, taken, self.seconds))
+
+
+def frozen(accepted: Sequence[tuple[float, float]]) -> float:
+    """The last temperature of a run: a little below that at which a pilot froze.
+
+    Parameters
+    ----------
+    accepted
+        Falling temperatures of the pilot, and the share of moves that was taken at each.
+    """
+    if not accepted:
+        return COLDEST
+    temperatures, shares = np.array(accepted).T
+    floor = shares[temperatures <= 10 * COLDEST].mean() if temperatures[-1] <= 10 * COLDEST else 0.0
+    thawed = np.flatnonzero(shares > 2 * floor + THAWED)
+    end = temperatures[thawed[-1]] if thawed.size else WARMEST_END
+    return float(np.clip(MARGIN * end, COLDEST, WARMEST_END))

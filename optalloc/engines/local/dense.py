@@ -17,11 +17,20 @@ from optalloc.engines.local.vectors import excesses, shrink
 
 FloatArray = NDArray[np.float64]
 
+TINY = 1e-9
+FIXED = 1 / 8
+
 
 @compiled
 def above(x: float) -> float:
     """The part above 0 (written so that it becomes one instruction for several numbers)."""
     return x if x > 0.0 else 0.0
+
+
+@compiled
+def charged(over: float) -> float:
+    """What a node's excess counts: a little of it as good as nothing would else be kept for ever."""
+    return over + FIXED if over > TINY else over
 
 
 @compiled
@@ -43,6 +52,7 @@ def change_node(t: Tables, s: State, n: int, v: int, sign: float) -> None:
     width = t.rho.size
     row = (t.node_kind[n] * t.size.shape[1] + v) * width
     over, cost = shrink(t.size, row, sign, s.room, 2 * n * width, t.rho, t.weight, width)
+    over = charged(over)
     s.violation[0] += over - s.over[n]
     s.over_total[0] += over - s.over[n]
     s.over[n] = over
@@ -78,6 +88,7 @@ def node_delta(t: Tables, s: State, n: int, out: int, into: int, delta: FloatArr
         t.weight,
         width,
     )
+    over = charged(over)
     delta[0] += cost - s.cost[n, 0]
     for q in range(1, delta.size):
         cost = 0.0

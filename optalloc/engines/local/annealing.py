@@ -43,7 +43,7 @@ keeps large replicas at home while it is hot: few of them away leave nodes half 
 only when it is too cold. Where much has to move it is in the way; so of two searches one has it."""
 HOTTEST, COLDEST = 1.0, 1e-9
 """First temperature, and the last of a pilot, in mean changes of a random move."""
-THAWED, MARGIN, WARMEST_END = 1e-3, 0.1, 1e-3
+THAWED, MARGIN, WARMEST_END = 3e-4, 0.1, 1e-3
 """A pilot is frozen when it takes at most so much more than twice the share of moves that it takes
 when it is coldest, which change nothing; a run ends so much colder than that, and not warmer than
 the last."""

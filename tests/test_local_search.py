@@ -109,3 +109,35 @@ def test_the_debug_mode_checks_every_move(monkeypatch: pytest.MonkeyPatch) -> No
     assert checked[-1] > 0
     # Of one turn to the next there is at most one move that is not checked.
     assert np.diff(checked).max() <= 1
+
+
+def test_a_run_ends_somewhat_colder_than_where_a_pilot_took_no_more_than_when_coldest() -> None:
+    temperatures = np.geomspace(1.0, annealing.COLDEST, 91)
+    thawed_to = temperatures[50]
+    shares = np.where(temperatures >= thawed_to, 0.1, 0.006)
+    end = annealing.frozen(list(zip(temperatures, shares, strict=True)))
+    assert end == pytest.approx(annealing.MARGIN * thawed_to)
+
+
+def test_a_run_ends_within_its_limits_whatever_a_pilot_took() -> None:
+    frozen_at_once = [(1.0, 0.0), (annealing.COLDEST, 0.0)]
+    never_frozen = [(1.0, 0.5), (0.5, 0.5), (annealing.COLDEST, 0.2), (annealing.COLDEST, 0.0)]
+    assert annealing.frozen(frozen_at_once) == annealing.WARMEST_END
+    assert annealing.frozen([(1.0, 0.5), (1e-6, 0.4)]) == pytest.approx(1e-6 * annealing.MARGIN)
+    assert annealing.frozen(never_frozen) >= annealing.COLDEST
+    assert annealing.frozen([]) == annealing.COLDEST
+
+
+@pytest.mark.parametrize(("demand", "least", "most"), [(5.0, 0.0, 0.0), (5.001, 1 / 8, 1 / 4)])
+def test_next_to_no_excess_of_a_node_breaks_a_rule_as_clearly_as_some(
+    demand: float, least: float, most: float
+) -> None:
+    ways = (Configuration(device="x", demand={"memory": demand}),)
+    instance = Instance(
+        nodes=[Node(name="n", device="x", capacity={"memory": 10.0})],
+        tasks=[Task(name=f"t{i}", configurations=ways) for i in range(2)],
+    )
+    model = load_tables(Problem(instance, read_objective(instance))).model
+    placed = Placed(model, 0, np.array([0, 0, 0, 0]))
+    assert least <= placed.state.violation[0] <= most
+    placed.recheck()

@@ -205,5 +205,5 @@ def frozen(accepted: Sequence[tuple[float, float]]) -> float:
     temperatures, shares = np.array(accepted).T
     floor = shares[temperatures <= 10 * COLDEST].mean() if temperatures[-1] <= 10 * COLDEST else 0.0
     thawed = np.flatnonzero(shares > 2 * floor + THAWED)
-    end = temperatures[thawed[-1]] if thawed.size else WARMEST_END
+    end = temperatures[thawed[-1] if thawed.size else 0]
     return float(np.clip(MARGIN * end, COLDEST, WARMEST_END))

@@ -1,8 +1,9 @@
 """Dense dimensions: aggregates of each node, kept as the room below their caps and thresholds.
 
 A node costs ``sum over d of weight[q, d] * max(0, y[n, d] - threshold[n, d])`` in quantity q and
-breaks rules by ``sum over d of rho[d] * max(0, y[n, d] - cap[n, d])``. Rows of the first
-quantity, the one that is searched, are summed on several numbers at a time.
+breaks rules by ``sum over d of rho[d] * max(0, y[n, d] - cap[n, d])``, and by a fixed part more
+where that is above 0. Rows of the first quantity, the one that is searched, are summed on several
+numbers at a time.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from optalloc.engines.local.vectors import excesses, shrink
 
 FloatArray = NDArray[np.float64]
 
-TINY = 1e-9
-FIXED = 1 / 8
+TINY, FIXED = 1e-9, 1 / 8
+"""What a node breaks rules by beyond the sum, where that is more than rounding."""
 
 
 @compiled
@@ -29,7 +30,11 @@ def above(x: float) -> float:
 
 @compiled
 def charged(over: float) -> float:
-    """What a node's excess counts: a little of it as good as nothing would else be kept for ever."""
+    """What a node's excess counts.
+
+    Without the fixed part one that is next to nothing costs next to nothing as well: it stays until
+    it is too cold to mend it well.
+    """
     return over + FIXED if over > TINY else over
 
 

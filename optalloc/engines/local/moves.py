@@ -113,14 +113,12 @@ def _larger(t: Tables, s: State, p: int, q: int) -> int:
 def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> int:
     """Write down a move of a replica, and of another that makes room; how many, 0 if none."""
     moved[0, SLOT] = p
-    if p == w.pinned[0]:
-        return 0
     if kind in (SHIFT, HOME):
         to = some_node(t, w, s.block[p]) if kind == SHIFT else _home(t, w, p)
         moved[0, TO] = to
         return 1 if to != s.node[p] and _may(t, s, p, to) else 0
     q = _partner(t, s, w, kind, p)
-    if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q] or q == w.pinned[0]:
+    if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q]:
         return 0
     second, third = s.node[q], _home(t, w, q) if kind == CHAIN else s.node[p]
     moved[0, TO], moved[1, SLOT], moved[1, TO] = second, q, third

@@ -54,8 +54,6 @@ class Walk(NamedTuple):
         Moves since the best placement, or -1 when it was copied.
     delta, leaving, none : (Z)
         Room for prices; the last stays 0.
-    pinned : (1)
-        The slot whose replica must stay where it is, or -1.
     nodes : (most slots of a task)
         Room for where a task was.
     displaced : (CHAIN_LENGTH, 2)
@@ -78,7 +76,6 @@ class Walk(NamedTuple):
     delta: FloatArray
     leaving: FloatArray
     none: FloatArray
-    pinned: IntArray
     nodes: Int32
     displaced: Int32
 
@@ -106,7 +103,6 @@ def new_walk(t: Tables, seed: int) -> Walk:
         np.zeros(quantities),
         np.zeros(quantities),
         np.zeros(quantities),
-        np.full(1, -1, np.int64),
         np.zeros(int(np.diff(t.task_slot).max(initial=0)), np.int32),
         np.zeros((CHAIN_LENGTH, 2), np.int32),
     )

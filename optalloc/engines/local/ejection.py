@@ -5,8 +5,6 @@ Single moves and swaps rarely bring a large replica anywhere, as it fits nowhere
 
 from __future__ import annotations
 
-import numpy as np
-
 from optalloc.engines.local.changing import move
 from optalloc.engines.local.pricing import leave, shift_price
 from optalloc.engines.local.state import State
@@ -83,7 +81,7 @@ def _worst(t: Tables, s: State, w: Walk, n: int, to: int, kept: int) -> int:
         if slot < 0:
             break
         if slot != kept and t.allowed[t.block_kind[s.block[slot]], to]:
-            price = shift_price(t, s, w, slot, to, leave(t, s, w, slot), EJECT, np.inf)
+            price = shift_price(t, s, w, slot, to, leave(t, s, w, slot), EJECT, least)
             if price < least:
                 least, found = price, slot
         slot = s.later[slot]

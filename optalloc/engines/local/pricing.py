@@ -58,6 +58,12 @@ def _hopeless(t: Tables, s: State, w: Walk, violation: float, most: float) -> bo
 
 
 @compiled
+def _spent(s: State, w: Walk, n: int) -> float:
+    """What the dense dimensions of a node cost: no move saves more on it."""
+    return s.cost[n, 0] + w.setting[VIOLATION] * s.over[n]
+
+
+@compiled
 def leave(t: Tables, s: State, w: Walk, slot: int) -> float:
     """Evaluate what a replica leaves behind, but for the counters: `Walk.leaving`, and violation.
 
@@ -107,16 +113,22 @@ def chain_price(
     q2, q3 = variant(t, s, kq, bq, n2, 0), variant(t, s, kq, bq, n3, 1)
     delta = w.delta
     delta[:] = 0.0
-    violation = node_delta(t, s, n2, q2, p2, delta)
-    violation += node_delta(t, s, n1, p1, q3 if n1 == n3 else nothing(t), delta)
-    if n1 != n3:
-        violation += node_delta(t, s, n3, nothing(t), q3, delta)
-        _steps(t, s, n1, n3, delta)
     unary_cost(t, p1, n1, -1.0, delta)
     unary_cost(t, p2, n2, 1.0, delta)
     unary_cost(t, q2, n2, -1.0, delta)
     unary_cost(t, q3, n3, 1.0, delta)
+    saved = _spent(s, w, n1)
+    if n1 != n3:
+        saved += _spent(s, w, n3)
+        _steps(t, s, n1, n3, delta)
     more = w.setting[HELD] * (held(t, p2) - held(t, p1) + held(t, q3) - held(t, q2))
+    violation = node_delta(t, s, n2, q2, p2, delta)
+    if _hopeless(t, s, w, violation, most - more + saved):
+        w.early[kind] += 1
+        return np.inf
+    violation += node_delta(t, s, n1, p1, q3 if n1 == n3 else nothing(t), delta)
+    if n1 != n3:
+        violation += node_delta(t, s, n3, nothing(t), q3, delta)
     if _hopeless(t, s, w, violation, most - more):
         w.early[kind] += 1
         return np.inf

@@ -117,7 +117,8 @@ class _Builder:
             return False
         capped = isinstance(term.shape, Identity) and term.limit is not None
         soft = isinstance(term.shape, Excess) and term.limit is None
-        if term.outer != "sum" or not (capped or soft) or np.any(term.factor < 0):
+        rewarded = np.any(term.factor < 0) or np.any(weight < 0)
+        if term.outer != "sum" or not (capped or soft) or rewarded:
             return False
         factor = float(term.factor[0]) if term.factor.size else 1.0
         limits = np.full(self.problem.nodes, np.inf)

@@ -81,6 +81,7 @@ def _worst(t: Tables, s: State, w: Walk, n: int, to: int, kept: int) -> int:
         if slot < 0:
             break
         if slot != kept and t.allowed[t.block_kind[s.block[slot]], to]:
+            w.tried[EJECT] += 1
             price = shift_price(t, s, w, slot, to, leave(t, s, w, slot), EJECT, least)
             if price < least:
                 least, found = price, slot

@@ -74,7 +74,10 @@ DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 
 
 class Annealing:
-    """The search at one level: a quick descent shows the speed, then a long run cools."""
+    """The search at one level.
+
+    A quick descent shows the speed, a pilot how far to cool, then a long run does so.
+    """
 
     def __init__(self, tables: Tables, job: Job, start: IntArray | None, emit: Emit) -> None:
         self.placed = Placed(tables, job.seed, start)
@@ -85,7 +88,6 @@ class Annealing:
         self.seconds = 0.0
         self.homing, self.ejections = MOST_HOMING, 0.0
         self.seen = (0, 0)
-        self.accepted: list[tuple[float, float]] = []
         self.scale = 1.0
         self.holding = HOLDING[job.seed % len(HOLDING)]
 
@@ -100,10 +102,9 @@ class Annealing:
         self._cool(COLDEST, COLDEST, self._parts(clock, QUENCH_SHARE))
         self._plan(clock)
         self.placed.go(start)
-        self.accepted.clear()
-        self._cool(HOTTEST, COLDEST, self._parts(clock, PILOT_SHARE))
+        accepted = self._cool(HOTTEST, COLDEST, self._parts(clock, PILOT_SHARE))
         self.placed.go(start)
-        self._cool(HOTTEST, frozen(self.accepted), self._parts(clock, 1.0))
+        self._cool(HOTTEST, frozen(accepted), self._parts(clock, 1.0))
         return self.best_values if np.isfinite(self.best) else None
 
     def _plan(self, clock: Clock) -> None:
@@ -125,16 +126,22 @@ class Annealing:
         while run.left > 0:
             yield 1 - run.left / run.limit
 
-    def _cool(self, hottest: float, coldest: float, parts: Iterator[float]) -> None:
-        """Anneal from one temperature to another."""
+    def _cool(
+        self, hottest: float, coldest: float, parts: Iterator[float]
+    ) -> list[tuple[float, float]]:
+        """Anneal from one temperature to another; temperatures, and the share taken at each."""
         chances = self._chances()
+        accepted: list[tuple[float, float]] = []
         for done in parts:
-            self._set(hottest, coldest, done)
-            self._steer(chances)
+            temperature = self._set(hottest, coldest, done)
+            self._draw(chances)
             began = time.monotonic()
             moves.anneal(*self.placed.compiled, self.turns)
             took = time.monotonic() - began
             self.seconds += took
+            share = self._steer()
+            if share is not None:
+                accepted.append((temperature, share))
             if DEBUG:
                 self.placed.recheck()
             elif not self.deterministic:
@@ -142,8 +149,9 @@ class Annealing:
                 self.turns = max(int(self.turns * growth), 100)
             self._note()
         self._note(clear=True)
+        return accepted
 
-    def _set(self, hottest: float, coldest: float, done: float) -> None:
+    def _set(self, hottest: float, coldest: float, done: float) -> float:
         """Cool, and make violations dearer: while hot, what is in the way may be passed."""
         setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
         temperature = hottest * (coldest / hottest) ** (cold**BEND)
@@ -151,18 +159,23 @@ class Annealing:
         setting[HELD] = self.holding * setting[TEMPERATURE]
         penalty = STRICT if cold == 1.0 else min(SOFT * temperature**-HARDENING, HARD)
         setting[VIOLATION] = self.scale * penalty
+        return temperature
 
-    def _steer(self, chances: FloatArray) -> None:
-        """Try each replica the more often, the less is accepted; kinds keep their shares."""
+    def _steer(self) -> float | None:
+        """Try each replica the more often, the less was accepted; that share, if any was tried."""
         walk = self.placed.walk
         seen = int(walk.tried.sum()), int(walk.taken.sum())
         tried, taken = seen[0] - self.seen[0], seen[1] - self.seen[1]
-        if tried > 0:
-            self.accepted.append((walk.setting[TEMPERATURE] / self.scale, taken / tried))
-            tries = ACCEPTED * tried / max(taken, 1)
-            walk.setting[TRIES] = np.floor(min(max(tries, 1.0), 1 if DEBUG else MOST_TRIES))
         self.seen = seen
-        drawn = chances.copy()
+        if tried == 0:
+            return None
+        tries = ACCEPTED * tried / max(taken, 1)
+        walk.setting[TRIES] = np.floor(min(max(tries, 1.0), 1 if DEBUG else MOST_TRIES))
+        return taken / tried
+
+    def _draw(self, chances: FloatArray) -> None:
+        """Draw kinds so that they keep their shares however often a replica is tried."""
+        walk, drawn = self.placed.walk, chances.copy()
         drawn[[SHIFT, SWAP]] /= walk.setting[TRIES]
         walk.chance[:] = np.cumsum(drawn / drawn.sum())
 

@@ -11,15 +11,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.state import CAP, THRESHOLD, State
+from optalloc.engines.local.state import CAP, FEASIBLE, THRESHOLD, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.vectors import excesses, shrink
 
 FloatArray = NDArray[np.float64]
 
-TINY, FIXED = 1e-9, 1 / 8
-"""What a node breaks rules by beyond the sum, where that is more than rounding."""
+FIXED = 1 / 8
+"""What a node breaks rules by beyond the sum."""
 
 
 @compiled
@@ -35,7 +35,7 @@ def charged(over: float) -> float:
     Without the fixed part one that is next to nothing costs next to nothing as well: it stays until
     it is too cold to mend it well.
     """
-    return over + FIXED if over > TINY else over
+    return over + FIXED if over > FEASIBLE else over
 
 
 @compiled

@@ -9,10 +9,10 @@ from optalloc.engines.local.changing import excess, held, step_change, unary_cos
 from optalloc.engines.local.counters import arrival_delta, move_delta
 from optalloc.engines.local.dense import node_delta
 from optalloc.engines.local.needs import need_delta
-from optalloc.engines.local.state import NOWHERE, State
+from optalloc.engines.local.state import FEASIBLE, NOWHERE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
-from optalloc.engines.local.walk import FEASIBLE, HELD, LIMIT, VIOLATION, Walk
+from optalloc.engines.local.walk import HELD, LIMIT, VIOLATION, Walk
 
 FloatArray = NDArray[np.float64]
 

@@ -13,6 +13,8 @@ Int32 = NDArray[np.int32]
 FloatArray = NDArray[np.float64]
 
 NOWHERE = -1
+FEASIBLE = 1e-9
+"""The largest violation that is rounding."""
 CAP, THRESHOLD = 0, 1
 """Lines of `State.room`."""
 Y, PARAMETER, FACTOR, OWNER = range(4)
@@ -50,7 +52,8 @@ class State(NamedTuple):
     total : (Z)
         The quantities.
     violation, over_total : (1)
-        Weighted sum of all violations of rules, and those of the dense dimensions among them.
+        Weighted sum of all violations of rules, and those of the dense dimensions among them; every
+        node that breaks one has a fixed part in it.
     missing : (1)
         Tasks that must be placed and are not.
     held : (1)

@@ -66,7 +66,7 @@ class Tables(NamedTuple):
     rho : (D)
         Weight of a unit above a cap.
     weight : (Z, D)
-        What a unit above the threshold adds to each quantity.
+        What a unit above the threshold adds to each quantity, at least 0.
     base : (N, D)
         The aggregates when nothing is placed.
     step_weight, step_block : (Z, N), (N)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.dense import above
-from optalloc.engines.local.state import State
+from optalloc.engines.local.state import FEASIBLE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 
@@ -23,7 +23,6 @@ SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE = range(7)
 KINDS = 7
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
-FEASIBLE = 1e-9
 TEMPERATURE, VIOLATION, LIMIT, HELD, TRIES = range(5)
 """Places in `Walk.setting`."""
 

@@ -52,11 +52,12 @@ CUT_SHARE = 0.4
 """An exact engine goes on if so much of the gap that a relaxation leaves is closed by its bound."""
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
-engine: what refines it is then its cuts rather than random moves."""
+engine, if neighbourhoods found the last: what refines it is then cuts rather than random moves."""
 COPIES = 20
 """Tasks of a class, in the mean, from which on large problems are first solved by classes."""
 IDLE_SHARE = 0.15
-"""Part of the time by which neighbourhoods must have improved something, or they yield."""
+"""Part of the time by which neighbourhoods must have bounded or improved something, or they yield;
+where a bound comes so early, they may go on for `SEARCH_SHARE`."""
 BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
 ENDING = 0.5
@@ -238,14 +239,16 @@ class Run:
         began = lns.found
         while self.clock.left > SEARCH_SHARE * self.clock.limit and not race.over:
             race.wait(POLL_SECONDS)
-            if self._tight:
+            if self._tight and lns.found > max(began, local.found):
                 race.stop(local)
                 self._yield(race, self._start(race, "milp"), lns)
                 return
-            if lns.found == began and self.clock.left < (1 - IDLE_SHARE) * self.clock.limit:
-                race.stop(lns)
-                self._start(race, LOCAL, seed=self.request.seed + 1)
-                return
+            idle = lns.found == began and not lns.bounds
+            if idle and self.clock.left < (1 - IDLE_SHARE) * self.clock.limit:
+                break
+        if lns.found == began and not race.over:
+            race.stop(lns)
+            self._start(race, LOCAL, seed=self.request.seed + 1)
 
     def _exact_then_search(self, race: Race) -> None:
         """Two exact engines; then one yields to neighbourhoods, the other when it gains nothing."""

@@ -24,7 +24,6 @@ from optalloc.engines.local.walk import (
     SHIFT,
     SWAP,
     TEMPERATURE,
-    TRIES,
     VIOLATION,
 )
 from optalloc.engines.protocol import Clock, Emit, Incumbent, IntArray, Job
@@ -56,7 +55,7 @@ SOFT, HARD, STRICT = 3.0, 1e3, 1e4
 largest while it cools, and one that no move outweighs, for the rest."""
 HARDENING = 0.6
 """How the penalty grows while the temperature falls, as a power of it."""
-ACCEPTED, MOST_TRIES = 0.3, 8
+ACCEPTED, MOST_TRIES = 0.3, 4096
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
 EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
@@ -69,6 +68,7 @@ TELL_SECONDS = 0.5
 TURNS_WITHOUT_CLOCK, TURNS = 3_000_000, 1000
 """Turns of a deterministic run, and those of its chunks; a turn is a replica and its tries."""
 SAMPLES = 2000
+WIDE = 6
 DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 """Whether the record is made afresh after every move, and compared: for developers, and slow."""
 
@@ -87,8 +87,9 @@ class Annealing:
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
         self.homing, self.ejections = MOST_HOMING, 0.0
-        self.seen = (0, 0)
+        self.seen = np.zeros((2, KINDS), np.int64)
         self.scale = 1.0
+        self.widest = [min(n, MOST_TRIES) for n in (tables.cap.shape[0], tables.slot_task.size)]
         self.holding = HOLDING[job.seed % len(HOLDING)]
 
     def run(self, clock: Clock) -> IntArray | None:
@@ -96,7 +97,7 @@ class Annealing:
         setting = self.placed.walk.setting
         self.scale = whole.scale(*self.placed.compiled, SAMPLES)
         setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
-        setting[TRIES] = 1.0
+        self.placed.walk.tries[:] = 1
         self.placed.complete()
         start = self.placed.values()
         self._cool(COLDEST, COLDEST, self._parts(clock, QUENCH_SHARE))
@@ -136,7 +137,7 @@ class Annealing:
             temperature = self._set(hottest, coldest, done)
             self._draw(chances)
             began = time.monotonic()
-            moves.anneal(*self.placed.compiled, self.turns)
+            moves.anneal(*self.placed.compiled, self.placed.lanes, self.turns)
             took = time.monotonic() - began
             self.seconds += took
             share = self._steer()
@@ -164,19 +165,20 @@ class Annealing:
     def _steer(self) -> float | None:
         """Try each replica the more often, the less was accepted; that share, if any was tried."""
         walk = self.placed.walk
-        seen = int(walk.tried.sum()), int(walk.taken.sum())
-        tried, taken = seen[0] - self.seen[0], seen[1] - self.seen[1]
+        seen = np.stack([walk.tried, walk.taken])
+        tried, taken = seen - self.seen
         self.seen = seen
-        if tried == 0:
+        if not tried.any():
             return None
-        tries = ACCEPTED * tried / max(taken, 1)
-        walk.setting[TRIES] = np.floor(min(max(tries, 1.0), 1 if DEBUG else MOST_TRIES))
-        return taken / tried
+        for kind, most in zip((SHIFT, SWAP), self.widest, strict=True):
+            tries = ACCEPTED * tried[kind] / max(taken[kind], 1)
+            walk.tries[kind] = min(max(tries, 1), 1 if DEBUG else most)
+        return float(taken.sum() / tried.sum())
 
     def _draw(self, chances: FloatArray) -> None:
         """Draw kinds so that they keep their shares however often a replica is tried."""
         walk, drawn = self.placed.walk, chances.copy()
-        drawn[[SHIFT, SWAP]] /= walk.setting[TRIES]
+        drawn *= np.where(walk.tries > 8, WIDE, 1) / walk.tries
         walk.chance[:] = np.cumsum(drawn / drawn.sum())
 
     def _chances(self) -> FloatArray:

@@ -54,6 +54,8 @@ def start_nodes(t: Tables, s: State) -> None:
 @compiled
 def change_node(t: Tables, s: State, n: int, v: int, sign: float) -> None:
     """Add a variant to a node (``sign = 1``) or take it away (-1); the totals follow."""
+    s.stamp[n] = s.ticks[0]
+    s.ticks[0] += 1
     width = t.rho.size
     row = (t.node_kind[n] * t.size.shape[1] + v) * width
     over, cost = shrink(t.size, row, sign, s.room, 2 * n * width, t.rho, t.weight, width)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.changing import choose, move, put
 from optalloc.engines.local.ejection import try_ejection
+from optalloc.engines.local.lanes import Lanes, scan_nodes, scan_slots
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
 from optalloc.engines.local.state import State
 from optalloc.engines.local.structs import compiled
@@ -24,7 +25,6 @@ from optalloc.engines.local.walk import (
     RETURN,
     SHIFT,
     SWAP,
-    TRIES,
     Walk,
     below,
     draw,
@@ -41,12 +41,14 @@ SLOT, TO, FROM = range(3)
 """Columns of the moves in hand."""
 NEWEST = 32
 """Replicas of a node, from the last that came, one of which makes room for who returns home."""
+SINGLE_TRIES = 8
+"""Up to so many places are tried one by one; more of them side by side, all or those of a part."""
 DRAWN = 6
 """Nodes among which a replica that is placed anew takes the cheapest."""
 
 
 @compiled
-def anneal(t: Tables, s: State, w: Walk, turns: int) -> None:
+def anneal(t: Tables, s: State, w: Walk, l: Lanes, turns: int) -> None:
     """Take so many turns at the temperature and penalties of the setting."""
     moved = np.zeros((2, 3), np.int32)
     for _ in range(turns):
@@ -56,7 +58,7 @@ def anneal(t: Tables, s: State, w: Walk, turns: int) -> None:
         elif kind == EJECT:
             try_ejection(t, s, w)
         else:
-            _try_moves(t, s, w, kind, moved)
+            _try_moves(t, s, w, l, kind, moved)
 
 
 @compiled
@@ -69,8 +71,8 @@ def _kind(w: Walk) -> int:
 
 
 @compiled
-def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
-    """Try a replica in some places, one after the other.
+def _try_moves(t: Tables, s: State, w: Walk, l: Lanes, kind: int, moved: Int32) -> None:
+    """Try a replica in some places, one after the other or side by side.
 
     Going on after a success keeps the balance of the walk: who leaves a bad place at once would
     else be tried less often than who clings to a good one. There is one call of each large
@@ -81,13 +83,22 @@ def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
         p = _larger(t, s, p, below(w.random, s.node.size))
     if p < 0 or s.node[p] < 0:
         return
-    left, stale = 0.0, True
-    for _ in range(np.int64(w.setting[TRIES]) if kind in (SHIFT, SWAP) else 1):
-        count = _propose(t, s, w, kind, p, moved)
+    left, stale, tries = 0.0, True, w.tries[kind]
+    wide = tries > SINGLE_TRIES and _has_lanes(t, s, l, kind, p)
+    if wide and kind == SHIFT:
+        left, stale = leave(t, s, w, p), False
+        tries = scan_nodes(t, s, w, l, p, left, tries)
+    elif wide:
+        tries = scan_slots(t, s, w, l, p, tries)
+    else:
+        tries = min(tries, SINGLE_TRIES)
+    for i in range(tries):
+        count = _take(t, s, l, kind, p, i, moved) if wide else _propose(t, s, w, kind, p, moved)
         if count == 0:
             continue
-        w.tried[kind] += 1
-        most = tolerated(w)
+        if not wide:
+            w.tried[kind] += 1
+        most = l.most[i] if wide else tolerated(w)
         if count == 1:
             if stale:
                 left, stale = leave(t, s, w, p), False
@@ -96,6 +107,31 @@ def _try_moves(t: Tables, s: State, w: Walk, kind: int, moved: Int32) -> None:
             price = chain_price(t, s, w, p, moved[1, SLOT], moved[1, TO], kind, most)
         if price <= most and _commit(t, s, w, kind, count, moved, most):
             stale = True
+            if wide:
+                break
+
+
+@compiled
+def _has_lanes(t: Tables, s: State, l: Lanes, kind: int, p: int) -> bool:
+    """Whether it pays to look at many places of a replica side by side."""
+    if kind == SWAP:
+        return l.slot_line.size > 0
+    allowed = t.block_kind[s.block[p]]
+    nodes = t.allow_start[allowed + 1] - t.allow_start[allowed]
+    return l.node_line.size > 0 and nodes * SINGLE_TRIES > s.replicas.size
+
+
+@compiled
+def _take(t: Tables, s: State, l: Lanes, kind: int, p: int, i: int, moved: Int32) -> int:
+    """Write down a move that a scan found; how many replicas move, 0 if that is not allowed."""
+    moved[0, SLOT] = p
+    if kind == SHIFT:
+        moved[0, TO] = l.found[i]
+        return 1
+    q = l.found[i]
+    moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, s.node[p]
+    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, s.node[p])
+    return 2 if allowed else 0
 
 
 @compiled

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local import changing, walk, whole
+from optalloc.engines.local.lanes import new_lanes
 from optalloc.engines.local.state import new_state
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.local.tables import Tables
@@ -16,8 +17,8 @@ from optalloc.engines.local.walk import new_walk
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-ORDERED = ("away", "away_at", "first", "later", "sooner")
-"""Lists of a record whose order depends on how it came about."""
+HISTORY = ("away", "away_at", "first", "later", "sooner", "stamp", "ticks")
+"""Parts of a record that depend on how it came about: the order of its lists, and times."""
 
 
 def focus(tables: Tables, level: int, given: Sequence[int]) -> Tables:
@@ -56,6 +57,7 @@ class Placed:
         self.tables = tables
         self.state, self.walk = new_state(tables), new_walk(tables, seed)
         self.compiled = by_reference(tables), by_reference(self.state), by_reference(self.walk)
+        self.lanes = by_reference(new_lanes(tables))
         self.go(values)
 
     def go(self, values: IntArray | None) -> None:
@@ -85,7 +87,7 @@ class Placed:
         afresh = Placed(self.tables, 0, self.values())
         for name in self.state._fields:
             mine, new = getattr(self.state, name), getattr(afresh.state, name)
-            if name not in ORDERED:
+            if name not in HISTORY:
                 assert np.array_equal(mine, new), f"{name} is not what the placement says"
 
     def best(self) -> IntArray:

@@ -50,11 +50,18 @@ def _hopeless(t: Tables, s: State, w: Walk, violation: float, most: float) -> bo
 
     While counters break rules, any move may mend one; only some are looked at for that.
     """
-    counters = s.violation[0] - s.over_total[0]
-    gain = t.counter_gain[0]
+    return w.delta[0] + w.setting[VIOLATION] * violation - hope(t, s, w) > most
+
+
+@compiled
+def hope(t: Tables, s: State, w: Walk) -> float:
+    """The most that a move may gain by counters, needs and limits on other quantities."""
+    if w.delta.size > 1:
+        return np.inf
+    gain, counters = t.counter_gain[0], s.violation[0] - s.over_total[0]
     if counters > FEASIBLE and w.random[0] & MENDING == np.uint64(0):
         gain += w.setting[VIOLATION] * counters
-    return w.delta.size == 1 and w.delta[0] + w.setting[VIOLATION] * violation - gain > most
+    return gain
 
 
 @compiled

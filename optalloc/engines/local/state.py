@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from optalloc.engines.local.tables import Tables
 
 Int32 = NDArray[np.int32]
+IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 NOWHERE = -1
@@ -38,6 +39,8 @@ class State(NamedTuple):
         How far the dense aggregates are below their caps, and below their thresholds.
     replicas : (N)
         Replicas on each node.
+    stamp, ticks : (N), (1)
+        When the dense aggregates of each node changed last, and the next such time.
     cost, over : (N, Z), (N)
         What the dense dimensions of a node add to each quantity, and to the violation.
     home_count : (homes)
@@ -70,6 +73,8 @@ class State(NamedTuple):
     sooner: Int32
     room: FloatArray
     replicas: Int32
+    stamp: IntArray
+    ticks: IntArray
     cost: FloatArray
     over: FloatArray
     home_count: Int32
@@ -100,6 +105,8 @@ def new_state(t: Tables) -> State:
         np.full(slots, -1, np.int32),
         np.zeros((nodes, 2, width)),
         np.zeros(nodes, np.int32),
+        np.zeros(nodes, np.int64),
+        np.ones(1, np.int64),
         np.zeros((nodes, quantities)),
         np.zeros(nodes),
         np.zeros(t.home_node.size, np.int32),

@@ -11,6 +11,7 @@ from optalloc.engines.local.dense import above
 from optalloc.engines.local.state import FEASIBLE, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.vectors import LANES
 
 IntArray = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -23,7 +24,7 @@ SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE = range(7)
 KINDS = 7
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
-TEMPERATURE, VIOLATION, LIMIT, HELD, TRIES = range(5)
+TEMPERATURE, VIOLATION, LIMIT, HELD = range(4)
 """Places in `Walk.setting`."""
 
 
@@ -34,11 +35,13 @@ class Walk(NamedTuple):
     ----------
     random : (2)
         State of the generator.
-    logs : (LOGS)
-        ``-log`` of evenly spaced numbers in (0, 1).
-    setting : (5)
+    logs : (LOGS + LANES)
+        ``-log`` of evenly spaced numbers in (0, 1), in random order; the first ones follow again.
+    setting : (4)
         Temperature, penalty of a unit of violation, of a unit above a limit, of a unit of room that
-        is held twice, and how many places are tried for a replica before another is drawn.
+        is held twice.
+    tries : (KINDS)
+        How many places are tried for a replica before another is drawn.
     chance : (KINDS)
         Cumulative chances of the kinds of moves.
     tried, early, taken : (KINDS)
@@ -62,6 +65,7 @@ class Walk(NamedTuple):
     random: Words
     logs: FloatArray
     setting: FloatArray
+    tries: IntArray
     chance: FloatArray
     tried: IntArray
     early: IntArray
@@ -85,10 +89,12 @@ def new_walk(t: Tables, seed: int) -> Walk:
     journal = slots // 2 + 1000
     generator = np.random.default_rng(seed)
     quantities = t.constant.size
+    logs = generator.permutation(-np.log((np.arange(LOGS) + 0.5) / LOGS))
     return Walk(
         generator.integers(1, 2**63, 2, dtype=np.uint64),
-        -np.log((np.arange(LOGS) + 0.5) / LOGS),
-        np.zeros(5),
+        np.concatenate([logs, logs[:LANES]]),
+        np.zeros(4),
+        np.ones(KINDS, np.int64),
         np.zeros(KINDS),
         np.zeros(KINDS, np.int64),
         np.zeros(KINDS, np.int64),

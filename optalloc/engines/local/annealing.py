@@ -55,9 +55,9 @@ SOFT, HARD, STRICT = 3.0, 1e3, 1e4
 largest while it cools, and one that no move outweighs, for the rest."""
 HARDENING = 0.6
 """How the penalty grows while the temperature falls, as a power of it."""
-ACCEPTED, MOST_TRIES = 0.3, 4096
+ACCEPTED, MOST_TRIES = 0.3, 128
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
-EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
+EJECTIONS, MOST_EJECTIONS = 5e-8, 0.003
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
 """
@@ -69,6 +69,7 @@ TURNS_WITHOUT_CLOCK, TURNS = 3_000_000, 1000
 """Turns of a deterministic run, and those of its chunks; a turn is a replica and its tries."""
 SAMPLES = 2000
 WIDE = 6
+CHW = 0
 DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 """Whether the record is made afresh after every move, and compared: for developers, and slow."""
 
@@ -89,7 +90,7 @@ class Annealing:
         self.homing, self.ejections = MOST_HOMING, 0.0
         self.seen = np.zeros((2, KINDS), np.int64)
         self.scale = 1.0
-        self.widest = [min(n, MOST_TRIES) for n in (tables.cap.shape[0], tables.slot_task.size)]
+        self.widest = [min(n, MOST_TRIES) for n in (tables.cap.shape[0], tables.slot_task.size, tables.slot_task.size)]
         self.holding = HOLDING[job.seed % len(HOLDING)]
 
     def run(self, clock: Clock) -> IntArray | None:
@@ -170,7 +171,9 @@ class Annealing:
         self.seen = seen
         if not tried.any():
             return None
-        for kind, most in zip((SHIFT, SWAP), self.widest, strict=True):
+        for kind, most in zip((SHIFT, SWAP, CHAIN), self.widest, strict=True):
+            if kind == CHAIN and CHW == 0:
+                continue
             tries = ACCEPTED * tried[kind] / max(taken[kind], 1)
             walk.tries[kind] = min(max(tries, 1), 1 if DEBUG else most)
         return float(taken.sum() / tried.sum())
@@ -186,10 +189,11 @@ class Annealing:
         tables = self.placed.tables
         chances = np.zeros(KINDS)
         chances[[SHIFT, SWAP]] = 0.4
+        if CHW and self.placed.lanes.arrays.slot_line.size: chances[CHAIN] = CHW
         chances[EJECT] = self.ejections
         if tables.home_node.size:
             chances[HOME] = self.homing
-            chances[[CHAIN, RETURN]] = 0.1
+            chances[[CHAIN, RETURN] if not CHW else [RETURN]] = 0.1
         if np.any(np.diff(tables.class_choice) + ~tables.class_required > 1):
             chances[CHANGE] = 0.4
         return chances / chances.sum()

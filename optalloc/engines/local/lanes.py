@@ -15,13 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.changing import held, step_change, unary_cost, variant
-from optalloc.engines.local.dense import charged
+from optalloc.engines.local.dense import above, charged
 from optalloc.engines.local.pricing import hope
 from optalloc.engines.local.state import CAP, THRESHOLD, State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.vectors import LANES, lane_changes, lane_rooms
-from optalloc.engines.local.walk import HELD, LOGS, SHIFT, SWAP, TEMPERATURE, VIOLATION, Walk, below
+from optalloc.engines.local.walk import (
+    CHAIN,
+    HELD,
+    LOGS,
+    SHIFT,
+    SWAP,
+    TEMPERATURE,
+    VIOLATION,
+    Walk,
+    below,
+)
 
 Int32 = NDArray[np.int32]
 IntArray = NDArray[np.int64]
@@ -31,6 +41,8 @@ MOST_NUMBERS = 1 << 23
 """Numbers of a row of all replicas, or of all nodes, beyond which there is none."""
 FOUND = 64
 """Most candidates that are kept of a scan."""
+MOST_THIRDS = 128
+"""Nodes that are looked at for who makes room."""
 NO_ROOM = -1e200
 """Room on what is no candidate."""
 
@@ -55,8 +67,8 @@ class Lanes(NamedTuple):
         Least sizes and unary cost of a replica that arrives, over all nodes.
     room : (2 * D)
         Room on the node that a replica leaves.
-    found, most : (FOUND), (FOUND)
-        What a scan found, and what each may cost.
+    found, third, most : (FOUND), (FOUND), (FOUND)
+        What a scan found, where who makes room goes, and what each move may cost.
     sums : (4 * LANES)
         Room for sums.
     """
@@ -70,6 +82,7 @@ class Lanes(NamedTuple):
     unary: FloatArray
     room: FloatArray
     found: Int32
+    third: Int32
     most: FloatArray
     sums: FloatArray
 
@@ -87,6 +100,7 @@ def new_lanes(t: Tables) -> Lanes:
         np.ascontiguousarray(t.size[:, 1:-1:2].min(axis=0)),
         _least_unary(t),
         np.zeros(2 * width),
+        np.zeros(FOUND, np.int32),
         np.zeros(FOUND, np.int32),
         np.zeros(FOUND),
         np.zeros(4 * LANES),
@@ -147,16 +161,20 @@ def scan_nodes(t: Tables, s: State, w: Walk, l: Lanes, p: int, left: float, lane
 
 
 @compiled
-def scan_slots(t: Tables, s: State, w: Walk, l: Lanes, p: int, lanes: int) -> int:
-    """Find replicas, among so many, with which one may change places."""
+def scan_slots(
+    t: Tables, s: State, w: Walk, l: Lanes, p: int, left: float, lanes: int, kind: int
+) -> int:
+    """Find replicas, among so many, whose place one may take that leaves `left` behind.
+
+    They go to its node (a swap), or to any other that is then found for them (a chain).
+    """
     block, n1, width = s.block[p], s.node[p], t.rho.size
     v1 = variant(t, s, t.slot_class[p], block, n1, 0)
     penalty, holding, home = w.setting[VIOLATION], w.setting[HELD], l.slot_home[p]
-    _leave_room(t, s, l, v1, n1)
-    w.delta[:] = 0.0
-    unary_cost(t, v1, n1, -1.0, w.delta)
-    base = w.delta[0] + l.unary[block] - hope(t, s, w) - s.cost[n1, 0] - penalty * s.over[n1]
+    base = w.leaving[0] + penalty * left + l.unary[block] - hope(t, s, w)
     base += holding * (t.block_held[block] - held(t, v1))
+    if kind == SWAP:
+        base += _leave_room(t, s, w, l, v1, n1)
     blocks, count = l.slot_line.shape[0], 0
     b = below(w.random, blocks)
     for _ in range(min((lanes + LANES - 1) // LANES, blocks)):
@@ -164,36 +182,77 @@ def scan_slots(t: Tables, s: State, w: Walk, l: Lanes, p: int, lanes: int) -> in
         line = l.slot_line[b]
         at = b * line.size
         lane_rooms(l.size, block * width, l.slot_line, at, t.rho, t.weight, width, l.sums)
-        at += 2 * width * LANES
-        lane_changes(l.slot_line, at, l.room, 0, t.rho, t.weight, width, l.sums[2 * LANES :])
+        if kind == SWAP:
+            at += 2 * width * LANES
+            lane_changes(l.slot_line, at, l.room, 0, t.rho, t.weight, width, l.sums[2 * LANES :])
         luck = below(w.random, LOGS)
         for j in range(LANES):
-            price = base + l.sums[LANES + j] + l.sums[3 * LANES + j]
-            price += penalty * (charged(l.sums[j]) + charged(l.sums[2 * LANES + j]))
-            price += line[3 * width + 2, j] + holding * line[3 * width + 3, j]
+            price = base + l.sums[LANES + j] + line[3 * width + 2, j]
+            price += penalty * charged(l.sums[j]) + holding * line[3 * width + 3, j]
             price -= line[3 * width, j] + penalty * line[3 * width + 1, j]
+            if kind == SWAP:
+                price += l.sums[3 * LANES + j] + penalty * charged(l.sums[2 * LANES + j])
             most = w.setting[TEMPERATURE] * w.logs[luck + j]
             q = b * LANES + j
             if q >= s.node.size:
                 break
-            if price <= most or n1 == l.slot_home[q] or (s.node[q] == home and home >= 0):
+            returns = kind == SWAP and n1 == l.slot_home[q]
+            if price <= most or returns or (s.node[q] == home and home >= 0):
                 if count < FOUND and s.node[q] != n1 and s.node[q] >= 0:
-                    l.found[count], l.most[count] = q, most
-                    count += 1
+                    if kind == SWAP:
+                        l.found[count], l.most[count] = q, most
+                        count += 1
+                    else:
+                        count = _scan_third(t, s, w, l, q, n1, price, most, count)
         b = b + 1 if b + 1 < blocks else 0
-        w.tried[SWAP] += LANES
-        w.early[SWAP] += LANES
-    w.early[SWAP] -= count
+        w.tried[kind] += LANES
+        w.early[kind] += LANES
+    w.early[kind] -= count
     return count
 
 
 @compiled
-def _leave_room(t: Tables, s: State, l: Lanes, v: int, n: int) -> None:
-    """Write down the room on a node when a variant has left it."""
+def _scan_third(
+    t: Tables, s: State, w: Walk, l: Lanes, q: int, n1: int, price: float, most: float, count: int
+) -> int:
+    """Find nodes to which a replica may go that makes room; so many have been found before."""
+    block, width, penalty = s.block[q], t.rho.size, w.setting[VIOLATION]
+    allowed, blocks = t.block_kind[block], l.node_line.shape[0]
+    b = below(w.random, blocks)
+    for _ in range(min(MOST_THIRDS // LANES, blocks)):
+        _see_nodes(s, l, b)
+        line = l.node_line[b]
+        at, found = b * line.size, l.sums[2 * LANES :]
+        lane_rooms(l.size, block * width, l.node_line, at, t.rho, t.weight, width, found)
+        for j in range(LANES):
+            n3, total = b * LANES + j, price + found[LANES + j] - line[2 * width, j]
+            total += penalty * (charged(found[j]) - line[2 * width + 1, j])
+            if (total <= most or n3 == l.slot_home[q]) and n3 < s.replicas.size:
+                other = n3 not in (n1, s.node[q])
+                if other and count < FOUND and t.allowed[allowed, n3]:
+                    l.found[count], l.third[count], l.most[count] = q, n3, most
+                    count += 1
+        b = b + 1 if b + 1 < blocks else 0
+    w.tried[CHAIN] += LANES
+    w.early[CHAIN] += LANES
+    return count
+
+
+@compiled
+def _leave_room(t: Tables, s: State, w: Walk, l: Lanes, v: int, n: int) -> float:
+    """Write down the room on a node when a variant has left it.
+
+    What the dense dimensions cost there is returned so that it counts with what comes, not with
+    what leaves.
+    """
     kind, width = t.node_kind[n], t.rho.size
+    over, cost = 0.0, 0.0
     for d in range(width):
         l.room[d] = s.room[n, CAP, d] + t.size[kind, v, d]
         l.room[width + d] = s.room[n, THRESHOLD, d] + t.size[kind, v, d]
+        over += t.rho[d] * above(-l.room[d])
+        cost += t.weight[0, d] * above(-l.room[width + d])
+    return -cost - w.setting[VIOLATION] * charged(over)
 
 
 @compiled
@@ -237,5 +296,5 @@ def _see_slot(t: Tables, s: State, w: Walk, l: Lanes, q: int, n: int) -> None:
     w.delta[:] = 0.0
     unary_cost(t, v, n, -1.0, w.delta)
     line[3 * width, j], line[3 * width + 1, j] = s.cost[n, 0], s.over[n]
-    line[3 * width + 2, j] = l.unary[block] + w.delta[0]
-    line[3 * width + 3, j] = t.block_held[block] - held(t, v)
+    line[3 * width + 2, j] = min(l.unary[block], t.unary[0, 2 * block]) + w.delta[0]
+    line[3 * width + 3, j] = -held(t, v) if v & 1 else t.block_held[block]

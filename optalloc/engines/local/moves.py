@@ -85,11 +85,12 @@ def _try_moves(t: Tables, s: State, w: Walk, l: Lanes, kind: int, moved: Int32) 
         return
     left, stale, tries = 0.0, True, w.tries[kind]
     wide = tries > SINGLE_TRIES and _has_lanes(t, s, l, kind, p)
-    if wide and kind == SHIFT:
+    if wide:
         left, stale = leave(t, s, w, p), False
-        tries = scan_nodes(t, s, w, l, p, left, tries)
-    elif wide:
-        tries = scan_slots(t, s, w, l, p, tries)
+        if kind == SHIFT:
+            tries = scan_nodes(t, s, w, l, p, left, tries)
+        else:
+            tries = scan_slots(t, s, w, l, p, left, tries, kind)
     else:
         tries = min(tries, SINGLE_TRIES)
     for i in range(tries):
@@ -114,8 +115,8 @@ def _try_moves(t: Tables, s: State, w: Walk, l: Lanes, kind: int, moved: Int32) 
 @compiled
 def _has_lanes(t: Tables, s: State, l: Lanes, kind: int, p: int) -> bool:
     """Whether it pays to look at many places of a replica side by side."""
-    if kind == SWAP:
-        return l.slot_line.size > 0
+    if kind != SHIFT:
+        return l.slot_line.size > 0 and l.node_line.size > 0
     allowed = t.block_kind[s.block[p]]
     nodes = t.allow_start[allowed + 1] - t.allow_start[allowed]
     return l.node_line.size > 0 and nodes * SINGLE_TRIES > s.replicas.size
@@ -129,8 +130,9 @@ def _take(t: Tables, s: State, l: Lanes, kind: int, p: int, i: int, moved: Int32
         moved[0, TO] = l.found[i]
         return 1
     q = l.found[i]
-    moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, s.node[p]
-    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, s.node[p])
+    third = s.node[p] if kind == SWAP else l.third[i]
+    moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, third
+    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, third)
     return 2 if allowed else 0
 
 

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from optalloc.engines.local import moves
 from optalloc.engines.local.loading import LoadedTables, load_tables
 from optalloc.engines.local.placed import Placed, focus
-from optalloc.engines.local.pricing import chain_price
-from optalloc.engines.local.walk import HELD, LIMIT, SWAP, TEMPERATURE, TRIES, VIOLATION
+from optalloc.engines.local.pricing import chain_price, leave, shift_price
+from optalloc.engines.local.scanning import scan_nodes, scan_slots
+from optalloc.engines.local.walk import HELD, LIMIT, SHIFT, SWAP, TEMPERATURE, VIOLATION
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.registry import policy_classes
 
@@ -81,9 +82,10 @@ def test_the_record_after_moves_is_that_made_afresh(kind: str) -> None:
 
 def set_(placed: Placed, temperature: float, penalty: float) -> None:
     """Set a walk on which all kinds of moves are as likely, and each replica is tried twice."""
-    setting, chance = placed.walk.setting, placed.walk.chance
-    setting[TEMPERATURE], setting[TRIES], setting[HELD] = temperature, 2.0, 1.0
+    setting, chance, tries = placed.walk.setting, placed.walk.chance, placed.walk.tries
+    setting[TEMPERATURE], setting[HELD] = temperature, 1.0
     setting[VIOLATION] = setting[LIMIT] = penalty
+    tries[SHIFT] = tries[SWAP] = 2
     chance[:] = np.arange(1, chance.size + 1) / chance.size
 
 
@@ -92,8 +94,11 @@ def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
     tables = loaded.model
     placed = Placed(tables, formulated.case.seed, loaded.values(start.placement))
     set_(placed, temperature=1e9, penalty=1.0)
+    random = np.random.default_rng(formulated.case.seed)
     for _ in range(STEPS):
-        moves.anneal(*placed.compiled, MOVES)
+        for kind in (SHIFT, SWAP):
+            placed.walk.tries[kind] = random.choice([2, 2 * moves.SINGLE_TRIES])
+        moves.anneal(*placed.walking, MOVES)
         values = np.concatenate([placed.state.choice, placed.state.node]).astype(np.int64)
         if not (
             formulated.merges_nodes and placed.state.over.any()
@@ -127,7 +132,7 @@ def check_best(formulated: Formulated, loaded: LoadedTables, start: Scored | Non
             scored = formulated.case.score(loaded.placement(placed.best()))
             assert scored.report.feasible
             assert scored.levels[0] == best
-        moves.anneal(*placed.compiled, MOVES)
+        moves.anneal(*placed.walking, MOVES)
         assert placed.walk.best[0] <= best
     if start is not None and start.report.feasible and not formulated.merges_nodes:
         assert placed.walk.best[0] <= start.levels[0]
@@ -165,3 +170,42 @@ def reject(seed: int, loaded: LoadedTables, start: Scored) -> int:
             assert found == price or (np.isinf(found) and (most < price or counted))
             rejected += np.isinf(found)
     return rejected
+
+
+def test_a_scan_leaves_out_only_what_costs_more_than_is_accepted() -> None:
+    """Nodes and partners that are dear on their dense dimensions are dear altogether."""
+    left_out = [
+        scan(formulated.case.seed, loaded, scored)
+        for kind in policy_classes()
+        for formulated, loaded in searchable(kind)
+        if loaded.model.levels
+        for scored in formulated.case.samples
+        if known_to_search(formulated, loaded, scored)
+    ]
+    assert np.count_nonzero(left_out) > len(policy_classes())
+
+
+def scan(seed: int, loaded: LoadedTables, start: Scored) -> int:
+    """Scan all nodes and replicas for some replicas, and price what is not found; how many."""
+    placed = Placed(focus(loaded.model, 0, ()), seed, loaded.values(start.placement))
+    tables, state, rows = placed.tables, placed.state, placed.rows
+    random, left_out = np.random.default_rng(seed), 0
+    used = np.flatnonzero(state.node >= 0)
+    for p in random.choice(used, PAIRS) if used.size else ():
+        set_(placed, temperature=float(random.choice([1.0, 10.0, 100.0])), penalty=8.0)
+        placed.walk.logs[:] = 1.0
+        most, n1 = placed.walk.setting[TEMPERATURE], state.node[p]
+        left = leave(*placed.compiled, p)
+        count = scan_nodes(*placed.walking, p, left, tables.cap.shape[0])
+        allowed = tables.allowed[tables.block_kind[state.block[p]]]
+        others = set(np.flatnonzero(allowed).tolist()) - {n1, *rows.found[:count].tolist()}
+        prices = [shift_price(*placed.compiled, p, n, left, SHIFT, np.inf) for n in others]
+        count = scan_slots(*placed.walking, p, state.node.size)
+        partners = set(used[state.node[used] != n1].tolist()) - {*rows.found[:count].tolist()}
+        prices += [chain_price(*placed.compiled, p, q, n1, SWAP, np.inf) for q in partners]
+        # Counters that break rules may be mended, for which some scans are looked at only.
+        if state.violation[0] - state.over_total[0] == 0:
+            assert all(price > most for price in prices)
+        left_out += len(prices)
+        placed.go(placed.values() if random.integers(2) else loaded.values(start.placement))
+    return left_out

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from optalloc.engines.local import moves, whole
 from optalloc.engines.local.placed import Placed
 from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.vectors import LANES
 from optalloc.engines.local.walk import (
     CHAIN,
     CHANGE,
@@ -57,6 +58,8 @@ HARDENING = 0.6
 """How the penalty grows while the temperature falls, as a power of it."""
 ACCEPTED, MOST_TRIES = 0.3, 128
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
+SIDE_BY_SIDE = 6
+"""Candidates that are looked at side by side in the time of one alone, about."""
 EJECTIONS, MOST_EJECTIONS = 5e-8, 0.003
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
@@ -68,8 +71,6 @@ TELL_SECONDS = 0.5
 TURNS_WITHOUT_CLOCK, TURNS = 3_000_000, 1000
 """Turns of a deterministic run, and those of its chunks; a turn is a replica and its tries."""
 SAMPLES = 2000
-WIDE = 6
-CHW = 0
 DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 """Whether the record is made afresh after every move, and compared: for developers, and slow."""
 
@@ -90,7 +91,11 @@ class Annealing:
         self.homing, self.ejections = MOST_HOMING, 0.0
         self.seen = np.zeros((2, KINDS), np.int64)
         self.scale = 1.0
-        self.widest = [min(n, MOST_TRIES) for n in (tables.cap.shape[0], tables.slot_task.size, tables.slot_task.size)]
+        lines = {SHIFT: self.placed.rows.node_line, SWAP: self.placed.rows.slot_line}
+        self.most_tries = {
+            kind: min(line.shape[0] * LANES, MOST_TRIES) or moves.SINGLE_TRIES
+            for kind, line in lines.items()
+        }
         self.holding = HOLDING[job.seed % len(HOLDING)]
 
     def run(self, clock: Clock) -> IntArray | None:
@@ -138,7 +143,7 @@ class Annealing:
             temperature = self._set(hottest, coldest, done)
             self._draw(chances)
             began = time.monotonic()
-            moves.anneal(*self.placed.compiled, self.placed.lanes, self.turns)
+            moves.anneal(*self.placed.walking, self.turns)
             took = time.monotonic() - began
             self.seconds += took
             share = self._steer()
@@ -171,17 +176,15 @@ class Annealing:
         self.seen = seen
         if not tried.any():
             return None
-        for kind, most in zip((SHIFT, SWAP, CHAIN), self.widest, strict=True):
-            if kind == CHAIN and CHW == 0:
-                continue
+        for kind, most in self.most_tries.items():
             tries = ACCEPTED * tried[kind] / max(taken[kind], 1)
             walk.tries[kind] = min(max(tries, 1), 1 if DEBUG else most)
         return float(taken.sum() / tried.sum())
 
     def _draw(self, chances: FloatArray) -> None:
-        """Draw kinds so that they keep their shares however often a replica is tried."""
+        """Draw kinds so that they keep their shares of the time, how many tries ever there are."""
         walk, drawn = self.placed.walk, chances.copy()
-        drawn *= np.where(walk.tries > 8, WIDE, 1) / walk.tries
+        drawn *= np.where(walk.tries > moves.SINGLE_TRIES, SIDE_BY_SIDE, 1) / walk.tries
         walk.chance[:] = np.cumsum(drawn / drawn.sum())
 
     def _chances(self) -> FloatArray:
@@ -189,11 +192,10 @@ class Annealing:
         tables = self.placed.tables
         chances = np.zeros(KINDS)
         chances[[SHIFT, SWAP]] = 0.4
-        if CHW and self.placed.lanes.arrays.slot_line.size: chances[CHAIN] = CHW
         chances[EJECT] = self.ejections
         if tables.home_node.size:
             chances[HOME] = self.homing
-            chances[[CHAIN, RETURN] if not CHW else [RETURN]] = 0.1
+            chances[[CHAIN, RETURN]] = 0.1
         if np.any(np.diff(tables.class_choice) + ~tables.class_required > 1):
             chances[CHANGE] = 0.4
         return chances / chances.sum()

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.changing import choose, move, put
 from optalloc.engines.local.ejection import try_ejection
-from optalloc.engines.local.lanes import Lanes, scan_nodes, scan_slots
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
+from optalloc.engines.local.rows import Rows
+from optalloc.engines.local.scanning import scan_nodes, scan_slots
 from optalloc.engines.local.state import State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
@@ -48,7 +49,7 @@ DRAWN = 6
 
 
 @compiled
-def anneal(t: Tables, s: State, w: Walk, l: Lanes, turns: int) -> None:
+def anneal(t: Tables, s: State, w: Walk, r: Rows, turns: int) -> None:
     """Take so many turns at the temperature and penalties of the setting."""
     moved = np.zeros((2, 3), np.int32)
     for _ in range(turns):
@@ -58,7 +59,7 @@ def anneal(t: Tables, s: State, w: Walk, l: Lanes, turns: int) -> None:
         elif kind == EJECT:
             try_ejection(t, s, w)
         else:
-            _try_moves(t, s, w, l, kind, moved)
+            _try_moves(t, s, w, r, kind, moved)
 
 
 @compiled
@@ -71,35 +72,32 @@ def _kind(w: Walk) -> int:
 
 
 @compiled
-def _try_moves(t: Tables, s: State, w: Walk, l: Lanes, kind: int, moved: Int32) -> None:
+def _try_moves(t: Tables, s: State, w: Walk, r: Rows, kind: int, moved: Int32) -> None:
     """Try a replica in some places, one after the other or side by side.
 
     Going on after a success keeps the balance of the walk: who leaves a bad place at once would
     else be tried less often than who clings to a good one. There is one call of each large
     function, because each is compiled into this one.
     """
-    p = _away(s, w) if kind in (HOME, RETURN) else below(w.random, s.node.size)
-    if kind in (SHIFT, SWAP):
-        p = _larger(t, s, p, below(w.random, s.node.size))
+    p = _who(t, s, w, kind)
     if p < 0 or s.node[p] < 0:
         return
     left, stale, tries = 0.0, True, w.tries[kind]
-    wide = tries > SINGLE_TRIES and _has_lanes(t, s, l, kind, p)
-    if wide:
+    wide = tries > SINGLE_TRIES and _wide(t, s, r, kind, p)
+    if wide and kind == SHIFT:
         left, stale = leave(t, s, w, p), False
-        if kind == SHIFT:
-            tries = scan_nodes(t, s, w, l, p, left, tries)
-        else:
-            tries = scan_slots(t, s, w, l, p, left, tries, kind)
-    else:
-        tries = min(tries, SINGLE_TRIES)
+        tries = scan_nodes(t, s, w, r, p, left, tries)
+    elif wide:
+        tries = scan_slots(t, s, w, r, p, tries)
+    elif kind == SHIFT:
+        tries = min(tries, _nodes(t, s, p))
     for i in range(tries):
-        count = _take(t, s, l, kind, p, i, moved) if wide else _propose(t, s, w, kind, p, moved)
+        count = _take(t, s, r, kind, p, i, moved) if wide else _propose(t, s, w, kind, p, moved)
         if count == 0:
             continue
         if not wide:
             w.tried[kind] += 1
-        most = l.most[i] if wide else tolerated(w)
+        most = r.most[i] if wide else tolerated(w)
         if count == 1:
             if stale:
                 left, stale = leave(t, s, w, p), False
@@ -113,26 +111,39 @@ def _try_moves(t: Tables, s: State, w: Walk, l: Lanes, kind: int, moved: Int32) 
 
 
 @compiled
-def _has_lanes(t: Tables, s: State, l: Lanes, kind: int, p: int) -> bool:
-    """Whether it pays to look at many places of a replica side by side."""
-    if kind != SHIFT:
-        return l.slot_line.size > 0 and l.node_line.size > 0
-    allowed = t.block_kind[s.block[p]]
-    nodes = t.allow_start[allowed + 1] - t.allow_start[allowed]
-    return l.node_line.size > 0 and nodes * SINGLE_TRIES > s.replicas.size
+def _who(t: Tables, s: State, w: Walk, kind: int) -> int:
+    """Draw a replica for a move; -1 if there is none."""
+    if kind in (HOME, RETURN):
+        return _away(s, w)
+    p = below(w.random, s.node.size)
+    return _larger(t, s, p, below(w.random, s.node.size)) if kind in (SHIFT, SWAP) else p
 
 
 @compiled
-def _take(t: Tables, s: State, l: Lanes, kind: int, p: int, i: int, moved: Int32) -> int:
+def _wide(t: Tables, s: State, r: Rows, kind: int, p: int) -> bool:
+    """Whether many places of a replica are looked at side by side: not where few are allowed."""
+    if kind == SHIFT:
+        return r.node_line.size > 0 and _nodes(t, s, p) * SINGLE_TRIES > s.replicas.size
+    return r.slot_line.size > 0
+
+
+@compiled
+def _nodes(t: Tables, s: State, p: int) -> int:
+    """How many nodes labels allow a replica."""
+    kind = t.block_kind[s.block[p]]
+    return t.allow_start[kind + 1] - t.allow_start[kind]
+
+
+@compiled
+def _take(t: Tables, s: State, r: Rows, kind: int, p: int, i: int, moved: Int32) -> int:
     """Write down a move that a scan found; how many replicas move, 0 if that is not allowed."""
     moved[0, SLOT] = p
     if kind == SHIFT:
-        moved[0, TO] = l.found[i]
+        moved[0, TO] = r.found[i]
         return 1
-    q = l.found[i]
-    third = s.node[p] if kind == SWAP else l.third[i]
-    moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, third
-    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, third)
+    q = r.found[i]
+    moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, s.node[p]
+    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, s.node[p])
     return 2 if allowed else 0
 
 

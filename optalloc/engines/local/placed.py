@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local import changing, walk, whole
-from optalloc.engines.local.lanes import new_lanes
+from optalloc.engines.local.rows import new_rows
 from optalloc.engines.local.state import new_state
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.local.tables import Tables
@@ -57,7 +57,8 @@ class Placed:
         self.tables = tables
         self.state, self.walk = new_state(tables), new_walk(tables, seed)
         self.compiled = by_reference(tables), by_reference(self.state), by_reference(self.walk)
-        self.lanes = by_reference(new_lanes(tables))
+        self.rows = new_rows(tables)
+        self.walking = (*self.compiled, by_reference(self.rows))
         self.go(values)
 
     def go(self, values: IntArray | None) -> None:

@@ -46,20 +46,20 @@ def _steps(t: Tables, s: State, n1: int, n2: int, delta: FloatArray) -> None:
 
 @compiled
 def _hopeless(t: Tables, s: State, w: Walk, violation: float, most: float) -> bool:
-    """Whether no change of counters can bring a price down to what is accepted.
-
-    While counters break rules, any move may mend one; only some are looked at for that.
-    """
-    return w.delta[0] + w.setting[VIOLATION] * violation - hope(t, s, w) > most
+    """Whether no change of counters can bring a price down to what is accepted."""
+    return w.delta[0] + w.setting[VIOLATION] * violation - hope(t, s, w, MENDING) > most
 
 
 @compiled
-def hope(t: Tables, s: State, w: Walk) -> float:
-    """The most that a move may gain by counters, needs and limits on other quantities."""
+def hope(t: Tables, s: State, w: Walk, mending: np.uint64) -> float:
+    """The most that a move may gain by counters, needs and limits on other quantities.
+
+    While counters break rules, any move may mend one; only one of ``mending + 1`` hopes for that.
+    """
     if w.delta.size > 1:
         return np.inf
     gain, counters = t.counter_gain[0], s.violation[0] - s.over_total[0]
-    if counters > FEASIBLE and w.random[0] & MENDING == np.uint64(0):
+    if counters > FEASIBLE and w.random[0] & mending == np.uint64(0):
         gain += w.setting[VIOLATION] * counters
     return gain
 

@@ -27,7 +27,7 @@ class LocalSession:
         # Compiles, or reads what was compiled before, while the clock of a level does not run.
         placed = Placed(focus(self.tables, 0, ()), 0, None)
         whole.scale(*placed.compiled, 0)
-        moves.anneal(*placed.compiled, placed.lanes, 0)
+        moves.anneal(*placed.walking, 0)
 
     def offer(self, values: IntArray) -> None:
         """Hear of a better solution found elsewhere: the next level begins from it."""

@@ -43,7 +43,7 @@ keeps large replicas at home while it is hot: few of them away leave nodes half 
 only when it is too cold. Where much has to move it is in the way; so of two searches one has it."""
 HOTTEST, COLDEST = 1.0, 1e-9
 """First temperature, and the last of a pilot, in mean changes of a random move."""
-THAWED, MARGIN, WARMEST_END = 3e-4, 0.1, 1e-3
+THAWED, MARGIN, WARMEST_END = 1e-4, 0.1, 1e-3
 """A pilot is frozen when it takes at most so much more than twice the share of moves that it takes
 when it is coldest, which change nothing; a run ends so much colder than that, and not warmer than
 the last."""
@@ -60,7 +60,7 @@ ACCEPTED, MOST_TRIES = 0.3, 128
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
 SIDE_BY_SIDE = 6
 """Candidates that are looked at side by side in the time of one alone, about."""
-EJECTIONS, MOST_EJECTIONS = 5e-8, 0.003
+EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
 """
@@ -89,6 +89,7 @@ class Annealing:
         self.turns = 1 if DEBUG else TURNS
         self.seconds = 0.0
         self.homing, self.ejections = MOST_HOMING, 0.0
+        self.alone = 0.0
         self.seen = np.zeros((2, KINDS), np.int64)
         self.scale = 1.0
         lines = {SHIFT: self.placed.rows.node_line, SWAP: self.placed.rows.slot_line}
@@ -116,10 +117,10 @@ class Annealing:
 
     def _plan(self, clock: Clock) -> None:
         """Choose shares of moves by how many can be tried for each replica in the time left."""
-        tried, slots = int(self.placed.walk.tried.sum()), self.placed.tables.slot_task.size
+        slots = self.placed.tables.slot_task.size
         timed = not self.deterministic and np.isfinite(clock.left) and self.seconds > 0
         ahead = clock.left / self.seconds if timed else 1 / QUENCH_SHARE
-        each = max(tried * ahead / slots, 1.0)
+        each = max(self.alone * ahead / slots, 1.0)
         self.homing = min(max(HOMING / each, LEAST_HOMING), MOST_HOMING)
         self.ejections = min(EJECTIONS * each, MOST_EJECTIONS)
 
@@ -176,15 +177,20 @@ class Annealing:
         self.seen = seen
         if not tried.any():
             return None
+        self.alone += float((tried / self._faster()).sum())
         for kind, most in self.most_tries.items():
             tries = ACCEPTED * tried[kind] / max(taken[kind], 1)
             walk.tries[kind] = min(max(tries, 1), 1 if DEBUG else most)
         return float(taken.sum() / tried.sum())
 
+    def _faster(self) -> FloatArray:
+        """How much faster candidates of each kind are looked at than one alone."""
+        return np.where(self.placed.walk.tries > moves.SINGLE_TRIES, SIDE_BY_SIDE, 1.0)
+
     def _draw(self, chances: FloatArray) -> None:
         """Draw kinds so that they keep their shares of the time, how many tries ever there are."""
         walk, drawn = self.placed.walk, chances.copy()
-        drawn *= np.where(walk.tries > moves.SINGLE_TRIES, SIDE_BY_SIDE, 1) / walk.tries
+        drawn *= self._faster() / walk.tries
         walk.chance[:] = np.cumsum(drawn / drawn.sum())
 
     def _chances(self) -> FloatArray:

@@ -1,8 +1,9 @@
 """One replica against all nodes, or against all other replicas, several of them at a time.
 
 Most candidates are rejected by the dense dimensions alone, which are looked at for `LANES` of them
-in the time of one. What a scan finds may still be too dear, but no more is left out than what early
-rejection leaves out of single candidates: an exact price has the last word.
+in about the time of one. What a scan finds may still be too dear: an exact price has the last word.
+What it leaves out is too dear for sure, except beyond `FOUND` candidates, and, while counters break
+rules, what might mend one (see `MENDING`).
 """
 
 from __future__ import annotations

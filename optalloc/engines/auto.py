@@ -56,8 +56,10 @@ engine, if neighbourhoods found the last: what refines it is then cuts rather th
 COPIES = 20
 """Tasks of a class, in the mean, from which on large problems are first solved by classes."""
 IDLE_SHARE = 0.15
-"""Part of the time by which neighbourhoods must have bounded or improved something, or they yield;
-where a bound comes so early, they may go on for `SEARCH_SHARE`."""
+"""Part of the time by which neighbourhoods must have improved something, or they yield; where their
+bound is near the value by then, rounding it is worth `SEARCH_SHARE`."""
+NEAR = 0.1
+"""Gap up to which a bound is near."""
 BOUND_SECONDS = 5.0
 """Seconds that must be left for closed-form bounds, which take far less."""
 ENDING = 0.5
@@ -239,11 +241,11 @@ class Run:
         began = lns.found
         while self.clock.left > SEARCH_SHARE * self.clock.limit and not race.over:
             race.wait(POLL_SECONDS)
-            if self._tight and lns.found > max(began, local.found):
+            if self._within(TIGHT) and lns.found > max(began, local.found):
                 race.stop(local)
                 self._yield(race, self._start(race, "milp"), lns)
                 return
-            idle = lns.found == began and not lns.bounds
+            idle = lns.found == began and not self._within(NEAR)
             if idle and self.clock.left < (1 - IDLE_SHARE) * self.clock.limit:
                 break
         if lns.found == began and not race.over:
@@ -272,7 +274,7 @@ class Run:
                 break
         if race.over:
             return
-        refining = self._tight
+        refining = self._within(TIGHT)
         if refining or self._supported(LOCAL):
             race.stop(exact)
             self._start(race, "lns" if refining else LOCAL, seed=self.request.seed + refining)
@@ -291,11 +293,11 @@ class Run:
             or after.bound - relaxed >= CUT_SHARE * (after.value - relaxed)
         )
 
-    @property
-    def _tight(self) -> bool:
-        """Whether the first level is close to its bound."""
-        gap = self.ledger.levels()[0].gap if self.ledger.levels() else None
-        return gap is not None and gap < TIGHT
+    def _within(self, gap: float) -> bool:
+        """Whether the first level is so close to its bound."""
+        levels = self.ledger.levels()
+        known = levels[0].gap if levels else None
+        return known is not None and known < gap
 
     @property
     def _stall(self) -> float:

@@ -16,6 +16,10 @@ from optalloc.engines.columns.tables import MISSING, ClassTables
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+DUAL, PRIMAL, DEVEX = 1, 4, 1
+"""Numbers of the dual and the primal simplex method and of devex pricing, as HiGHS has them."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ class Master:
         self._solver = highspy.Highs()
         self._solver.setOptionValue("output_flag", False)
         self._solver.setOptionValue("threads", 1)
+        self._solver.setOptionValue("simplex_primal_edge_weight_strategy", DEVEX)
         self._solver.passModel(self._empty())
-        self._bounded = False
+        self._bounds: tuple[bytes, ...] | None = None
 
     def _empty(self) -> object:
         """The program without contents: choices, and replicas without a place."""
@@ -125,8 +130,23 @@ class Master:
         )
         return added
 
+    def keep(self, kept: BoolArray) -> None:
+        """Forget contents that are not kept."""
+        self._bounds = None
+        first = self.tables.choice_class.size + self.tables.blocks
+        gone = np.flatnonzero(~kept)
+        self._solver.deleteCols(gone.size, (first + gone).astype(np.int32))
+        for i in gone.tolist():
+            self._known.discard((self.kind[i], self.content[i].tobytes()))
+        self.kind = [self.kind[i] for i in np.flatnonzero(kept).tolist()]
+        self.content = [self.content[i] for i in np.flatnonzero(kept).tolist()]
+
     def solve(
-        self, seconds: float, reserve: IntArray | None = None, least: IntArray | None = None
+        self,
+        seconds: float,
+        reserve: IntArray | None = None,
+        least: IntArray | None = None,
+        banned: IntArray | None = None,
     ) -> Solved | None:
         """Solve it; None if time runs out.
 
@@ -138,18 +158,18 @@ class Master:
             Nodes of each kind that are held back.
         least : (contents)
             How often each content must be taken at least.
+        banned
+            Contents that must not be taken.
         """
         import highspy
 
-        kinds = np.arange(self.tables.kinds, dtype=np.int32)
-        nodes = self.tables.kind_nodes - (0 if reserve is None else reserve)
-        self._solver.changeRowsBounds(
-            kinds.size,
-            kinds + np.int32(self.tables.blocks),
-            np.full(kinds.size, -np.inf),
-            nodes.astype(np.float64),
+        changed = self._set_bounds(
+            self.tables.kind_nodes - (0 if reserve is None else reserve),
+            np.zeros(len(self.kind)) if least is None else least.astype(np.float64),
+            np.zeros(0, np.int64) if banned is None else banned,
         )
-        self._bound_contents(least)
+        # Other bounds leave the last solution a dual feasible one, more columns a primal one.
+        self._solver.setOptionValue("simplex_strategy", DUAL if changed else PRIMAL)
         if np.isfinite(seconds):
             used = self._solver.getRunTime()
             self._solver.setOptionValue("time_limit", used + max(seconds, 0.0))
@@ -168,15 +188,28 @@ class Master:
             x[choices + blocks :],
         )
 
-    def _bound_contents(self, least: IntArray | None) -> None:
-        """Bound how often each content is taken."""
-        count = len(self.kind)
-        if count and (least is not None or self._bounded):
+    def _set_bounds(self, nodes: IntArray, least: FloatArray, banned: IntArray) -> bool:
+        """Bound the nodes of each kind, and how often each content is taken; whether that is new.
+
+        New contents that may be taken, and need not, are bounded so from the beginning.
+        """
+        taken = np.flatnonzero(least)
+        bounds = tuple(a.tobytes() for a in (nodes, taken, least[taken], banned))
+        if bounds == self._bounds:
+            return False
+        self._bounds = bounds
+        kinds, contents = np.arange(nodes.size), np.arange(least.size)
+        self._solver.changeRowsBounds(
+            kinds.size,
+            (self.tables.blocks + kinds).astype(np.int32),
+            np.full(kinds.size, -np.inf),
+            nodes.astype(np.float64),
+        )
+        if least.size:
             first = self.tables.choice_class.size + self.tables.blocks
+            most = np.full(contents.size, np.inf)
+            most[banned] = 0.0
             self._solver.changeColsBounds(
-                count,
-                np.arange(first, first + count, dtype=np.int32),
-                np.zeros(count) if least is None else least.astype(np.float64),
-                np.full(count, np.inf),
+                contents.size, (first + contents).astype(np.int32), least, most
             )
-        self._bounded = least is not None
+        return True

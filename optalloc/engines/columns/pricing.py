@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from optalloc.engines.columns.dynamic import fill_best, solvable
 from optalloc.engines.columns.knapsack import (
     Content,
     FloatArray,
@@ -70,10 +71,13 @@ def content(
 @compiled
 def price(kinds: Kinds, node: Content, value: IntArray, tries: int, priced: Priced) -> None:
     """Find a content for each kind, and bound what any is worth, for values (kinds, blocks)."""
-    m = np.zeros(node.free.size)
+    m, exact = np.zeros(node.free.size), solvable(kinds)
     for t in range(value.shape[0]):
-        content(kinds, t, node, value[t], kinds.dealt[t], m, tries)
-        priced.bound[t] = bound(kinds, t, value[t], m.astype(np.int64))
+        if exact:
+            priced.bound[t] = fill_best(kinds, t, node, value[t], kinds.dealt[t])
+        else:
+            content(kinds, t, node, value[t], kinds.dealt[t], m, tries)
+            priced.bound[t] = bound(kinds, t, value[t], m.astype(np.int64))
         priced.content[t] = node.replicas
         priced.worth[t] = (value[t] * node.replicas).sum()
 

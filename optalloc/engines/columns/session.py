@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from optalloc.engines.columns import knapsack, pricing
 from optalloc.engines.columns.dealing import deal
+from optalloc.engines.columns.descent import Descent, Fixed
+from optalloc.engines.columns.dynamic import solvable
 from optalloc.engines.columns.master import Master, Solved
 from optalloc.engines.columns.packing import WHOLE, Packing, leave_out, needed, whole_tasks
+from optalloc.engines.columns.subgradient import ascend
 from optalloc.engines.columns.tables import LARGEST_SUM, ClassTables
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.protocol import Bound, Clock, Emit, Incumbent, Job, LevelResult
@@ -23,12 +26,19 @@ LARGEST = 2**34
 """About what the dearest node costs, in the units in which bounds are computed."""
 SMOOTHING = 0.5
 """Weight of the prices with the best bound against the latest ones of the linear program."""
-CLOSE = 2e-4
-"""Distance between linear program and bound, as a part of it, at which there is nothing to gain."""
+CLOSE, CLOSER = 2e-4, 1e-5
+"""Distance between linear program and bound, as a part of it, at which there is nothing to gain;
+and before dives with pricing."""
 BETTER = 0.004
 """Improvement of the linear program, as a part of it, that is worth another answer meanwhile."""
 DIVES, DIVE_SHARE = 24, 0.2
 """Rounds in which a solution is rounded up, and the part of the fractions in each."""
+ROOT_SHARE, ASCENT_SHARE = 0.4, 0.3
+"""Parts of the time for what comes before such dives, and of that for the subgradient method."""
+DIVES_WITHOUT_CLOCK = 3
+"""Such dives of a deterministic run."""
+MOST_KEPT = 5000
+"""Contents, those of the smallest reduced costs, with which such a dive begins."""
 ROUNDS = 2000
 TRIES, MOST_CONTENTS = 60, 20_000
 """Tries to improve a content, and most contents of a cover."""
@@ -48,6 +58,7 @@ class ColumnsSession:
         self.kinds = knapsack.kinds_of(tables, self.unit)
         self.node = pricing.new_node(tables, self.job.seed)
         self.nodes: list[int] = tables.kind_nodes.tolist()
+        self.diving = Descent.suits(tables) and bool(solvable(self.kinds))
 
     def offer(self, values: IntArray) -> None:
         """Solutions found elsewhere do not help."""
@@ -97,7 +108,7 @@ class _Search:
         self.value: int | None = None
         self.told = np.inf
         self.bound: int | None = None
-        self.centre = self._first_worth()
+        self.centre, self.rent = self._first_worth(), np.zeros(self.tables.kinds)
         shape = self.tables.most.shape
         self.priced = pricing.Priced(
             np.zeros(shape, np.int64), np.zeros(shape[0], np.int64), np.zeros(shape[0], np.int64)
@@ -106,6 +117,9 @@ class _Search:
     def run(self) -> None:
         """Add contents until the bound is close; tell answers on the way and at the end."""
         self._start()
+        root = Clock(self.clock.left * ROOT_SHARE) if self.session.diving else self.clock
+        if self.session.diving:
+            self._ascend(Clock(root.left * ASCENT_SHARE))
         solved = None
         for number in range(ROUNDS):
             latest = self.master.solve(self.clock.left)
@@ -114,11 +128,72 @@ class _Search:
             solved = latest
             if solved.missing < WHOLE and solved.value < (1 - BETTER) * self.told:
                 self._tell(solved)
-            if not self._add_contents(solved, number) or self.clock.left <= 0:
+            if not self._add_contents(solved, number) or root.left <= 0:
                 break
         if solved is not None:
             self._tell(solved)
             self._tell(solved, dive=True)
+            if self.session.diving:
+                self._dive_again()
+
+    def _ascend(self, clock: Clock) -> None:
+        """Find good prices, and contents to begin with."""
+
+        def price(worth: FloatArray) -> tuple[float, IntArray]:
+            return self._price(worth) / self.session.unit, self.priced.content.copy()
+
+        ascent = ascend(self.tables, price, self.centre, clock)
+        kinds = np.arange(self.tables.kinds)
+        for content in ascent.contents:
+            some = content.any(axis=1)
+            self.master.add(kinds[some], content[some])
+
+    def _dive_again(self) -> None:
+        """Dive with pricing while there is time, each time for a better answer."""
+        descent = Descent(self.tables, self.master, self._add_fitting, self._hopeful)
+        rng, dives = np.random.default_rng(self.session.job.seed), 0
+        while self.clock.left > 0 and not self._proven:
+            if self.session.job.deterministic and dives == DIVES_WITHOUT_CLOCK:
+                break
+            self._keep_cheap()
+            solved = descent.run(rng if dives else None, self.clock)
+            if solved is not None:
+                self._round(solved)
+            dives += 1
+
+    @property
+    def _proven(self) -> bool:
+        """Whether the best answer is at the bound."""
+        return self.value is not None and self.value <= self._least
+
+    @property
+    def _least(self) -> int:
+        """The bound in quanta."""
+        assert self.bound is not None
+        return -(-self.bound // self.session.unit) + int(self.tables.constant[0])
+
+    def _hopeful(self, solved: Solved) -> bool:
+        """Whether a solution of the program is below the best answer by a quantum or more."""
+        if self.value is None:
+            return True
+        return solved.value + float(self.tables.constant[0]) <= self.value - 1 + WHOLE
+
+    def _keep_cheap(self) -> None:
+        """Forget contents of which the reduced costs are largest."""
+        if len(self.master.kind) > MOST_KEPT:
+            kind, content = np.array(self.master.kind), np.array(self.master.content)
+            cost = self.tables.price[kind] + (self.tables.unary[kind] * content).sum(axis=1)
+            reduced = cost - content @ self.centre + self.rent[kind]
+            self.master.keep(reduced <= np.partition(reduced, MOST_KEPT - 1)[MOST_KEPT - 1])
+
+    def _add_fitting(self, solved: Solved, fixed: Fixed) -> int:
+        """Add contents that pay in a solution and hold what is fixed."""
+        whole = (solved.worth * self.session.unit).astype(np.int64)
+        value = np.where(fixed.allowed, self.session.values(whole), 0)
+        # What is forced is worth more than all the rest together.
+        value = np.maximum(value, np.where(fixed.forced, value.sum(axis=1, keepdims=True) + 1, 0))
+        self._fill(value)
+        return self._add_found(solved, fixed.fits(np.arange(self.tables.kinds), self._content > 0))
 
     def _first_worth(self) -> FloatArray:
         """A share of the price of the cheapest node, by the dimension that is demanded most."""
@@ -169,27 +244,41 @@ class _Search:
             self._price(worth)
             if self.bound is not None and solved.missing < WHOLE:
                 distance = solved.value - self.bound / self.session.unit
-                if distance <= CLOSE * abs(solved.value):
+                close = CLOSER if self.session.diving else CLOSE
+                if distance <= close * abs(solved.value):
                     return False
-            content = self.priced.content
-            cost = self.tables.price + (self.tables.unary * content).sum(axis=1) + solved.rent
-            gain = content @ solved.worth - cost
-            pays = gain > WHOLE * np.maximum(cost, 1)
-            if self.master.add(np.flatnonzero(pays), content[pays]):
+            if self._add_found(solved):
                 return True
         return False
 
-    def _price(self, worth: FloatArray) -> None:
+    @property
+    def _content(self) -> IntArray:
+        """The contents found last, one of each kind."""
+        return self.priced.content
+
+    def _add_found(self, solved: Solved, fits: NDArray[np.bool_] | bool = True) -> int:
+        """Add those of the contents found last that pay in a solution and fit; how many."""
+        content = self._content
+        cost = self.tables.price + (self.tables.unary * content).sum(axis=1) + solved.rent
+        pays = fits & (content @ solved.worth - cost > WHOLE * np.maximum(cost, 1))
+        return self.master.add(np.flatnonzero(pays), content[pays])
+
+    def _fill(self, value: IntArray) -> None:
+        """Find a content of each kind for the worth of replicas, (kinds, blocks)."""
+        session, priced = self.session, by_reference(self.priced)
+        pricing.price(session.kinds, session.node, value, TRIES, priced)
+
+    def _price(self, worth: FloatArray) -> int:
         """Find a content of each kind, and what bound the prices give."""
         session = self.session
         whole = (worth * session.unit).astype(np.int64)
-        value, priced = session.values(whole), by_reference(self.priced)
-        pricing.price(session.kinds, session.node, value, TRIES, priced)
-        bound = session.bound(whole, self.priced.bound - self.tables.price * session.unit)
+        self._fill(session.values(whole))
+        gain = self.priced.bound - self.tables.price * session.unit
+        bound = session.bound(whole, gain)
         if self.bound is None or bound > self.bound:
-            self.bound, self.centre = bound, worth
-            least = -(-bound // session.unit) + int(self.tables.constant[0])
-            self.emit(Bound(0, least))
+            self.bound, self.centre, self.rent = bound, worth, np.maximum(gain, 0) / session.unit
+            self.emit(Bound(0, self._least))
+        return bound
 
     # -- answers -------------------------------------------------------------------------------
 

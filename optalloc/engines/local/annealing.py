@@ -33,14 +33,14 @@ from optalloc.result import SearchEffort
 FloatArray = NDArray[np.float64]
 
 QUENCH_SHARE, PILOT_SHARE = 0.02, 0.03
-"""Parts of the time for a first quick descent, and for a first quick cooling, the pilot."""
+"""Parts of the time for a first quick descent, and for each quick cooling before the long one."""
 HOMING, LEAST_HOMING, MOST_HOMING = 1000, 0.01, 0.4
 """How often each replica is offered its home in a run, and limits of the share of such moves: short
 runs need it, long ones find home without."""
 HOLDING = (0.0, 0.7)
-"""What a unit of room that is held twice costs, in temperatures, for even and for odd seeds. It
-keeps large replicas at home while it is hot: few of them away leave nodes half empty and come home
-only when it is too cold. Where much has to move it is in the way; so of two searches one has it."""
+"""What a unit of room that is held twice may cost, in temperatures; a pilot of each tells which is
+better. It keeps large replicas at home while it is hot: few of them away leave nodes half empty and
+come home only when it is too cold. Where much has to move it is in the way."""
 HOTTEST, COLDEST = 1.0, 1e-9
 """First temperature, and the last of a pilot, in mean changes of a random move."""
 THAWED, MARGIN, WARMEST_END = 1e-4, 0.1, 1e-3
@@ -78,7 +78,8 @@ DEBUG = os.environ.get("OPTALLOC_DEBUG", "") not in ("", "0")
 class Annealing:
     """The search at one level.
 
-    A quick descent shows the speed, a pilot how far to cool, then a long run does so.
+    A quick descent shows the speed; quick coolings, the pilots, how far to cool and what to charge
+    for room that is held twice; then a long run does so.
     """
 
     def __init__(self, tables: Tables, job: Job, start: IntArray | None, emit: Emit) -> None:
@@ -97,7 +98,7 @@ class Annealing:
             kind: min(line.shape[0] * LANES, MOST_TRIES) or moves.SINGLE_TRIES
             for kind, line in lines.items()
         }
-        self.holding = HOLDING[job.seed % len(HOLDING)]
+        self.holding = HOLDING[0]
 
     def run(self, clock: Clock) -> IntArray | None:
         """Search until the time ends; the best placement, None if none keeps all rules."""
@@ -109,11 +110,27 @@ class Annealing:
         start = self.placed.values()
         self._cool(COLDEST, COLDEST, self._parts(clock, QUENCH_SHARE))
         self._plan(clock)
+        held = self.placed.tables.block_held.any()
+        pilots = [self._pilot(start, h, clock) for h in (HOLDING if held else HOLDING[:1])]
+        _, self.holding, coldest = min(pilots)
+        self.placed.go(start)
+        self._cool(HOTTEST, coldest, self._parts(clock, 1.0))
+        return self.best_values if np.isfinite(self.best) else None
+
+    def _pilot(
+        self, start: IntArray | None, holding: float, clock: Clock
+    ) -> tuple[float, float, float]:
+        """Cool quickly: the energy in the end, the price of held room, and the last temperature."""
+        self.holding = holding
         self.placed.go(start)
         accepted = self._cool(HOTTEST, COLDEST, self._parts(clock, PILOT_SHARE))
-        self.placed.go(start)
-        self._cool(HOTTEST, frozen(accepted), self._parts(clock, 1.0))
-        return self.best_values if np.isfinite(self.best) else None
+        return self._energy(), holding, frozen(accepted)
+
+    def _energy(self) -> float:
+        """The active quantity and what is broken, at the hardest penalty."""
+        state, limit = self.placed.state, self.placed.tables.limit
+        over = np.maximum(state.total - limit, 0.0)[1:].sum()
+        return float(state.total[0] + STRICT * self.scale * (state.violation[0] + over))
 
     def _plan(self, clock: Clock) -> None:
         """Choose shares of moves by how many can be tried for each replica in the time left."""

@@ -1,0 +1,75 @@
+"""The best content of a node of one dimension, exactly: dynamic programming over its capacity.
+
+``best[c]`` is the most that the items so far are worth in a capacity of c (Bellman 1957; Kellerer,
+Pferschy and Pisinger 2004, Knapsack Problems, section 2.3). Several replicas of a block are items
+of 1, 2, 4, ... of them, the last of what remains.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from optalloc.engines.columns.knapsack import Content, IntArray, Kinds, put
+from optalloc.engines.local.structs import compiled
+
+MOST_CELLS = 20_000_000
+"""Largest table, of items by capacity: one byte each."""
+
+
+@compiled
+def solvable(kinds: Kinds) -> bool:
+    """Whether all contents can be found this way."""
+    if kinds.capacity.shape[1] != 1 or kinds.group_limit.size > 0:
+        return False
+    for t in range(kinds.capacity.shape[0]):
+        cells = items(kinds.dealt[t]).shape[0] * (kinds.capacity[t, 0] + 1)
+        if cells > MOST_CELLS or cells < 0:
+            return False
+    return True
+
+
+@compiled
+def items(most: IntArray) -> IntArray:
+    """Blocks and replicas of the items that make up any number of replicas, (items, 2)."""
+    count = 0
+    for b in range(most.size):
+        left, step = most[b], 1
+        while left > 0:
+            left -= min(step, left)
+            step *= 2
+            count += 1
+    listed = np.zeros((count, 2), np.int64)
+    count = 0
+    for b in range(most.size):
+        left, step = most[b], 1
+        while left > 0:
+            listed[count, 0], listed[count, 1] = b, min(step, left)
+            left -= listed[count, 1]
+            step *= 2
+            count += 1
+    return listed
+
+
+@compiled
+def fill_best(kinds: Kinds, t: int, node: Content, value: IntArray, most: IntArray) -> int:
+    """Fill a node of a kind with what is worth most; what that is."""
+    capacity = max(kinds.capacity[t, 0], 0)
+    node.free[:], node.replicas[:] = kinds.capacity[t], 0
+    useful = np.where(value > 0, most, 0)
+    listed = items(useful)
+    best = np.zeros(capacity + 1, np.int64)
+    taken = np.zeros((listed.shape[0], capacity + 1), np.bool_)
+    for i in range(listed.shape[0]):
+        b, k = listed[i, 0], listed[i, 1]
+        size, worth = k * kinds.size[t, b, 0], k * value[b]
+        for c in range(capacity, size - 1, -1):
+            reached = best[c - size] + worth
+            if reached > best[c]:
+                best[c] = reached
+                taken[i, c] = True
+    c = capacity
+    for i in range(listed.shape[0] - 1, -1, -1):
+        if taken[i, c]:
+            put(kinds, t, node, listed[i, 0], listed[i, 1])
+            c -= listed[i, 1] * kinds.size[t, listed[i, 0], 0]
+    return best[capacity]

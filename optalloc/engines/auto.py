@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from optalloc.engines import AUTO, COLUMNS, GREEDY, LEVELLING, LOCAL, engine
+from optalloc.engines.columns.tables import ClassTables
 from optalloc.engines.greedy import Greedy
 from optalloc.engines.ledger import Ledger, OpenLevel
 from optalloc.engines.loading import Loaded, load
@@ -141,6 +142,13 @@ class Run:
         placement, columns = self.ledger.placement, self.problem.columns
         return placement is not None and placement.chosen.sum() == columns.task_count.sum()
 
+    def _knapsacks(self) -> bool:
+        """Whether nodes are knapsacks, of which column generation finds the best contents."""
+        if not self._supported(COLUMNS):
+            return False
+        tables = self._load("classes").model
+        return isinstance(tables, ClassTables) and tables.single
+
     def _by_classes(self) -> bool:
         """Whether there are so many copies that it pays to look at classes of them."""
         problem = self.problem
@@ -253,33 +261,37 @@ class Run:
             self._start(race, LOCAL, seed=self.request.seed + 1)
 
     def _exact_then_search(self, race: Race) -> None:
-        """Two exact engines; then one yields to neighbourhoods, the other when it gains nothing."""
-        exact = self._exact(race)
-        if len(exact) == 1:
+        """Two exact engines, or one and columns; what gains nothing makes room for searches."""
+        columns = self.request.threads > 1 and self._knapsacks()
+        search = self._start(race, COLUMNS) if columns else None
+        exact = [self._start(race, "milp")] if search else self._exact(race)
+        if self.request.threads == 1:
             return
         race.wait(min(self.clock.left * PROOF_SHARE, LONGEST_PROOF))
         race.wait_for_placement()
         if race.over:
             return
-        race.stop(exact[1])
-        self._yield(race, exact[0], self._start(race, "lns"))
+        if search is None:
+            race.stop(exact[1])
+            search = self._start(race, "lns")
+        self._yield(race, exact[0], search)
 
-    def _yield(self, race: Race, exact: Runner, lns: Runner) -> None:
+    def _yield(self, race: Race, exact: Runner, search: Runner) -> None:
         """An exact engine from which no more is to be hoped makes room for a second search."""
         while not race.over:
             before, found = self.ledger.first_open(), exact.found
             race.wait(self._stall)
             after = self.ledger.first_open()
-            if exact.found == found and not self._hopeful(before, after, lns):
+            if exact.found == found and not self._hopeful(before, after, search):
                 break
         if race.over:
             return
-        refining = self._within(TIGHT)
+        refining = self._within(TIGHT) or search.name == COLUMNS
         if refining or self._supported(LOCAL):
             race.stop(exact)
             self._start(race, "lns" if refining else LOCAL, seed=self.request.seed + refining)
 
-    def _hopeful(self, before: OpenLevel | None, after: OpenLevel | None, lns: Runner) -> bool:
+    def _hopeful(self, before: OpenLevel | None, after: OpenLevel | None, search: Runner) -> bool:
         """Whether the exact bound is on its way to the value, or is much better than a relaxed one.
 
         In the second case its cuts make its search a good one, be there a proof in the end or not.
@@ -287,7 +299,7 @@ class Run:
         if after is None or before is None or before.level != after.level:
             return after is not None
         pace = (after.bound - before.bound) / self._stall
-        relaxed = lns.bounds.get(after.level, after.bound)
+        relaxed = search.bounds.get(after.level, after.bound)
         return (
             pace * HOPE * self.clock.left >= after.value - after.bound
             or after.bound - relaxed >= CUT_SHARE * (after.value - relaxed)

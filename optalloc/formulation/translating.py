@@ -97,20 +97,27 @@ def concrete_nodes(problem: Problem, node: IntArray) -> IntArray:
 def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
     """Find x and y (others 0) of a placement; None if it uses what no column allows."""
     problem = encoding.problem
-    columns = problem.columns
     values = np.zeros(encoding.model.columns, np.int64)
-    class_of_task = np.full(columns.tasks, -1, np.int64)
-    split = np.bincount(problem.task_classes.of_task, minlength=columns.tasks) > 1
-    class_of_task[problem.task_classes.of_task] = problem.task_classes.of_class
-    if np.any(split[columns.row_task[placement.row]]):
+    choice_of_row = choices_of_rows(problem, placement)
+    if choice_of_row is None:
         return None
-    first = np.searchsorted(problem.choice_class, np.arange(problem.classes))
-    number = np.arange(columns.rows) - columns.row_start[columns.row_task]
-    choice_of_row = first[class_of_task[columns.row_task]] + number
     y = encoding.y_of_choice[choice_of_row]
     free = y >= 0
     np.add.at(values, y[free], placement.chosen[free])
     return _place(encoding, values, problem.choice_block[choice_of_row[placement.row]], placement)
+
+
+def choices_of_rows(problem: Problem, placement: Placement) -> IntArray | None:
+    """Choice of each row; None if a task that is placed was split over several classes."""
+    columns, classes = problem.columns, problem.task_classes
+    class_of_task = np.full(columns.tasks, -1, np.int64)
+    split = np.bincount(classes.of_task, minlength=columns.tasks) > 1
+    class_of_task[classes.of_task] = classes.of_class
+    if np.any(split[columns.row_task[placement.row]]):
+        return None
+    first = np.searchsorted(problem.choice_class, np.arange(problem.classes))
+    number = np.arange(columns.rows) - columns.row_start[columns.row_task]
+    return np.asarray(first[class_of_task[columns.row_task]] + number, np.int64)
 
 
 def _place(

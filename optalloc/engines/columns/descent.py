@@ -24,11 +24,11 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
-FIXED_SHARE, LEAST_AGREED = 0.1, 0.8
+FIXED_SHARE, LEAST_AGREED = 0.1, 0.9
 """Part of the replicas left that a step fixes at most, if so much of each agrees; one at least."""
-NOISE = 0.15
+NOISE = 0.3
 """How much of an agreement chance adds in later dives."""
-PRICINGS = 12
+PRICINGS = 20
 """Most rounds of pricing in a step."""
 STEP_SHARE = 0.5
 """Part of the time left that a dive may take, shared among the replicas that are left."""
@@ -55,7 +55,7 @@ class Fixed:
 
 @dataclass
 class Descent:
-    """Dives from the solution of a program in which nodes are single and so are replicas.
+    """Dives from the solution of a program, see `ClassTables.single`.
 
     Parameters
     ----------
@@ -73,18 +73,30 @@ class Descent:
     hopeful: Callable[[Solved], bool]
     fixed: Fixed = field(init=False)
 
-    @staticmethod
-    def suits(tables: ClassTables) -> bool:
-        """Whether nodes are single, and replicas of a block too."""
-        single = np.all(tables.kind_nodes == 1) and np.all(tables.dealt <= 1)
-        needed = tables.class_count[tables.choice_class] * tables.choice_replicas
-        return bool(single and np.all(needed == 1))
+    def run(
+        self, rng: np.random.Generator | None, clock: Clock, kept: IntArray | None = None
+    ) -> Solved | None:
+        """Go down once; a solution in whole contents, None if nothing better lies there.
 
-    def run(self, rng: np.random.Generator | None, clock: Clock) -> Solved | None:
-        """Go down once; a solution in whole contents, None if nothing better lies there."""
-        shape = self.tables.dealt.shape
-        self.fixed = Fixed(self.tables.dealt > 0, np.zeros(shape, bool))
-        solved = self.master.solve(clock.left)
+        Parameters
+        ----------
+        rng
+            Source of chance; None for a dive without.
+        clock
+            The time.
+        kept : (B)
+            Kind of the node on which each block is to stay, -1 where it is free; nothing else goes
+            to those nodes.
+        """
+        self.fixed = Fixed(self.tables.dealt > 0, np.zeros(self.tables.dealt.shape, bool))
+        if kept is None:
+            solved = self.master.solve(clock.left)
+        else:
+            for block in np.flatnonzero(kept >= 0).tolist():
+                self.fixed.fix(int(kept[block]), block)
+            full = np.unique(kept[kept >= 0])
+            self.fixed.allowed[full] = self.fixed.forced[full]
+            solved = self._settle(clock)
         while solved is not None and self.hopeful(solved):
             if np.all(np.abs(solved.often - np.rint(solved.often)) < WHOLE):
                 return solved

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optalloc.engines.columns.knapsack import Content, IntArray, Kinds, put
+from optalloc.engines.columns.knapsack import BoolArray, Content, IntArray, Kinds, put
 from optalloc.engines.local.structs import compiled
 
 MOST_CELLS = 20_000_000
@@ -51,22 +51,30 @@ def items(most: IntArray) -> IntArray:
 
 
 @compiled
+def _take(best: IntArray, former: IntArray, taken: BoolArray, size: int, worth: int) -> None:
+    """Offer an item to every capacity."""
+    most = min(size, best.size)
+    best[:most] = former[:most]
+    for c in range(best.size - most):
+        without, reached = former[c + size], former[c] + worth
+        taken[c + size] = reached > without
+        best[c + size] = max(reached, without)
+
+
+@compiled
 def fill_best(kinds: Kinds, t: int, node: Content, value: IntArray, most: IntArray) -> int:
     """Fill a node of a kind with what is worth most; what that is."""
     capacity = max(kinds.capacity[t, 0], 0)
     node.free[:], node.replicas[:] = kinds.capacity[t], 0
     useful = np.where(value > 0, most, 0)
     listed = items(useful)
-    best = np.zeros(capacity + 1, np.int64)
+    best, former = np.zeros(capacity + 1, np.int64), np.zeros(capacity + 1, np.int64)
     taken = np.zeros((listed.shape[0], capacity + 1), np.bool_)
     for i in range(listed.shape[0]):
         b, k = listed[i, 0], listed[i, 1]
-        size, worth = k * kinds.size[t, b, 0], k * value[b]
-        for c in range(capacity, size - 1, -1):
-            reached = best[c - size] + worth
-            if reached > best[c]:
-                best[c] = reached
-                taken[i, c] = True
+        # From one array to another, so that many capacities are looked at side by side.
+        best, former = former, best
+        _take(best, former, taken[i], k * kinds.size[t, b, 0], k * value[b])
     c = capacity
     for i in range(listed.shape[0] - 1, -1, -1):
         if taken[i, c]:

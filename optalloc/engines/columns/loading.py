@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optalloc.engines.columns.tables import ClassTables, Dealt
 from optalloc.engines.columns.translating import build_tables
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.translating import expand_placement
+from optalloc.formulation.translating import choices_of_rows, expand_placement
 from optalloc.instance.placement import Placement
 
 IntArray = NDArray[np.int64]
@@ -28,8 +28,17 @@ class LoadedClasses:
         return expand_placement(self.problem, *Dealt.of(self.model, values))
 
     def values(self, placement: Placement) -> IntArray | None:
-        """The engine begins anew: it has no use for a placement."""
-        return None
+        """Take a placement apart, where the engine can go on from one."""
+        problem, single = self.problem, self.model.single
+        choice = choices_of_rows(problem, placement) if single else None
+        if choice is None:
+            return None
+        tasks = np.zeros(problem.choices, np.int64)
+        np.add.at(tasks, choice, placement.chosen)
+        block = problem.choice_block[choice[placement.row]]
+        node = problem.node_classes.of_node[placement.node]
+        order = np.lexsort((node, block))
+        return Dealt(tasks, block[order], node[order], placement.replicas[order]).vector()
 
 
 def load_classes(problem: Problem) -> LoadedClasses:

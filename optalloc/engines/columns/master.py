@@ -163,13 +163,14 @@ class Master:
         """
         import highspy
 
+        known = self._bounds is not None
         changed = self._set_bounds(
             self.tables.kind_nodes - (0 if reserve is None else reserve),
             np.zeros(len(self.kind)) if least is None else least.astype(np.float64),
             np.zeros(0, np.int64) if banned is None else banned,
         )
         # Other bounds leave the last solution a dual feasible one, more columns a primal one.
-        self._solver.setOptionValue("simplex_strategy", DUAL if changed else PRIMAL)
+        self._solver.setOptionValue("simplex_strategy", DUAL if changed and known else PRIMAL)
         if np.isfinite(seconds):
             used = self._solver.getRunTime()
             self._solver.setOptionValue("time_limit", used + max(seconds, 0.0))

@@ -15,7 +15,7 @@ from optalloc.engines.columns.dynamic import solvable
 from optalloc.engines.columns.master import Master, Solved
 from optalloc.engines.columns.packing import WHOLE, Packing, leave_out, needed, whole_tasks
 from optalloc.engines.columns.subgradient import ascend
-from optalloc.engines.columns.tables import LARGEST_SUM, ClassTables
+from optalloc.engines.columns.tables import LARGEST_SUM, ClassTables, Dealt
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.protocol import Bound, Clock, Emit, Incumbent, Job, LevelResult
 
@@ -33,7 +33,7 @@ BETTER = 0.004
 """Improvement of the linear program, as a part of it, that is worth another answer meanwhile."""
 DIVES, DIVE_SHARE = 24, 0.2
 """Rounds in which a solution is rounded up, and the part of the fractions in each."""
-ROOT_SHARE, ASCENT_SHARE = 0.4, 0.3
+ROOT_SHARE, ASCENT_SHARE = 0.4, 0.5
 """Parts of the time for what comes before such dives, and of that for the subgradient method."""
 DIVES_WITHOUT_CLOCK = 3
 """Such dives of a deterministic run."""
@@ -58,10 +58,17 @@ class ColumnsSession:
         self.kinds = knapsack.kinds_of(tables, self.unit)
         self.node = pricing.new_node(tables, self.job.seed)
         self.nodes: list[int] = tables.kind_nodes.tolist()
-        self.diving = Descent.suits(tables) and bool(solvable(self.kinds))
+        self.diving = tables.single and bool(solvable(self.kinds))
+        self._offered = self.job.hint
 
     def offer(self, values: IntArray) -> None:
-        """Solutions found elsewhere do not help."""
+        """Hear of a better solution found elsewhere."""
+        self._offered = values
+
+    def offered(self) -> IntArray | None:
+        """Take the last solution that was offered, once."""
+        values, self._offered = self._offered, None
+        return values
 
     def log(self) -> str:
         """No log so far."""
@@ -128,13 +135,14 @@ class _Search:
             solved = latest
             if solved.missing < WHOLE and solved.value < (1 - BETTER) * self.told:
                 self._tell(solved)
-            if not self._add_contents(solved, number) or root.left <= 0:
+            if root.left <= 0 or not self._add_contents(solved, number):
                 break
         if solved is not None:
             self._tell(solved)
-            self._tell(solved, dive=True)
             if self.session.diving:
                 self._dive_again()
+            else:
+                self._tell(solved, dive=True)
 
     def _ascend(self, clock: Clock) -> None:
         """Find good prices, and contents to begin with."""
@@ -155,11 +163,31 @@ class _Search:
         while self.clock.left > 0 and not self._proven:
             if self.session.job.deterministic and dives == DIVES_WITHOUT_CLOCK:
                 break
+            self._take_offer()
             self._keep_cheap()
-            solved = descent.run(rng if dives else None, self.clock)
+            kept = self._kept(rng) if dives % 2 and self.best is not None else None
+            solved = descent.run(rng if dives else None, self.clock, kept)
             if solved is not None:
                 self._round(solved)
             dives += 1
+
+    def _take_offer(self) -> None:
+        """Go on from a better answer found elsewhere."""
+        values = self.session.offered()
+        if values is not None:
+            value = self.tables.level_value_at(0, values)
+            if self.value is None or value < self.value:
+                self.best, self.value = values, value
+
+    def _kept(self, rng: np.random.Generator) -> IntArray:
+        """Have all but some nodes as in the best answer."""
+        assert self.best is not None
+        dealt = Dealt.of(self.tables, self.best)
+        place = np.full(self.tables.blocks, -1, np.int64)
+        place[dealt.block] = self.tables.node_kind[dealt.node]
+        kinds = self.tables.kinds
+        free = rng.permutation(kinds)[: int(rng.integers(-(-kinds // 2), kinds + 1))]
+        return np.where(np.isin(place, free), -1, place)
 
     @property
     def _proven(self) -> bool:

@@ -20,8 +20,8 @@ from optalloc.engines.protocol import Clock
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
-STEPS, KEPT = 400, 250
-"""Steps, and those with the best bounds of which the contents are kept."""
+STEPS, KEPT, MOST_KEPT = 400, 250, 10_000
+"""Steps; those with the best bounds of which the contents are kept, and how many contents."""
 LENGTH = 0.02
 """First length of a step: the bound would rise by so much of itself if it were linear."""
 LONGER, SHORTER, PATIENCE = 1.1, 0.7, 5
@@ -78,7 +78,7 @@ def ascend(
             break
         worth = np.maximum(worth + length * max(abs(best), 1.0) / square * direction, 0.0)
     met.sort(key=lambda step: -step[0])
-    return Ascent(at, [content for _, content in met[:KEPT]])
+    return Ascent(at, [content for _, content in met[: min(KEPT, MOST_KEPT // tables.kinds + 1)]])
 
 
 def needed_at(tables: ClassTables, worth: FloatArray) -> FloatArray:

@@ -88,6 +88,13 @@ class ClassTables(NamedTuple):
         return 1
 
     @property
+    def single(self) -> bool:
+        """Whether nodes are single, of one dimension, and replicas of each block single too."""
+        needed = self.class_count[self.choice_class] * self.choice_replicas
+        nodes = np.all(self.kind_nodes == 1) and self.capacity.shape[1] == 1
+        return bool(nodes and np.all(needed == 1) and not self.group_limit.size)
+
+    @property
     def kinds(self) -> int:
         """Number of kinds of nodes."""
         return int(self.price.size)

@@ -65,8 +65,9 @@ EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
 """
-GROUPS = 0.02
-"""Share of group moves, beside 0.8 of shifts and swaps, where every replica is bound to others."""
+GROUPS = 0.002
+"""Least share of group moves, beside 0.8 of shifts and swaps, where all replicas are bound to others;
+each looks at dozens of places. Where single moves have had their time, it is that of ejections."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
 TELL_SECONDS = 0.5
@@ -202,7 +203,8 @@ class Annealing:
         chances = np.zeros(KINDS)
         chances[[SHIFT, SWAP]] = 0.4
         chances[EJECT] = self.ejections
-        chances[GROUP] = GROUPS * np.unique(tables.bound_slot).size / max(tables.slot_task.size, 1)
+        bound = np.unique(tables.bound_slot).size / max(tables.slot_task.size, 1)
+        chances[GROUP] = bound * max(self.ejections, GROUPS)
         if tables.home_node.size:
             chances[HOME] = self.homing
             chances[[CHAIN, RETURN]] = 0.1

@@ -35,7 +35,10 @@ RETURNS = 3
 
 @compiled
 def try_group(t: Tables, s: State, w: Walk) -> None:
-    """Take a group to another domain; if that is too full, others from there come in its place."""
+    """Take a group to another domain; if that is too full, others from there come in its place.
+
+    What arrived is then placed once more.
+    """
     if t.bound_slot.size == 0:
         return
     p = t.bound_slot[below(w.random, t.bound_slot.size)]
@@ -46,19 +49,22 @@ def try_group(t: Tables, s: State, w: Walk) -> None:
     if there < 0 or there == here:
         return
     w.tried[GROUP] += 1
-    most, before, count = tolerated(w), energy(t, s, w), 0
-    everyone, origin, target = below(w.random, 2) == 0, here, there
+    most, before, everyone = tolerated(w), energy(t, s, w), below(w.random, 2) == 0
+    first = count = _gather(t, s, w, p, scope, here, there, everyone, 0)
+    start = count
     for _ in range(1 + RETURNS):
-        start, count = count, _gather(t, s, w, p, scope, origin, target, everyone, count)
-        if count == BUNDLE or not _settle(t, s, w, scope, target, start, count):
+        if count == BUNDLE or not _settle(t, s, w, scope, there, 0, first):
+            break
+        if not _settle(t, s, w, scope, here, start, count):
             break
         if energy(t, s, w) - before <= most:
             w.taken[GROUP] += 1
             judge(t, s, w)
             return
-        p, origin, target = _in_the_way(t, s, w, count), there, here
+        p = _in_the_way(t, s, w, first)
         if p < 0 or here < 0 or t.need_domain[scope, s.node[p]] != there:
             break
+        start, count = count, _gather(t, s, w, p, scope, there, here, everyone, count)
     for i in range(count - 1, -1, -1):
         _take(t, s, w, w.bundle[i, 0], w.bundle[i, 1])
 
@@ -163,12 +169,25 @@ def _comes(t: Tables, s: State, w: Walk, q: int, start: int, end: int) -> bool:
 def _settle(t: Tables, s: State, w: Walk, scope: int, there: int, start: int, end: int) -> bool:
     """Put each of a part of the list where it costs the least; False if one may not go there."""
     for i in range(start, end):
+        _take(t, s, w, w.bundle[i, 0], -1)
+    for i in range(start, end):
+        _bring_forward(t, s, w, i, end)
         slot = w.bundle[i, 0]
         n = _cheapest(t, s, w, slot, t.scope_site[scope] + there)
         if n < 0:
             return False
         _take(t, s, w, slot, n)
     return True
+
+
+@compiled
+def _bring_forward(t: Tables, s: State, w: Walk, i: int, end: int) -> None:
+    """Let the largest of the rest of a list be the next."""
+    for k in range(i + 1, end):
+        mine, other = w.bundle[i, 0], w.bundle[k, 0]
+        if t.block_bulk[s.block[other]] > t.block_bulk[s.block[mine]]:
+            w.bundle[i, 0], w.bundle[k, 0] = other, mine
+            w.bundle[i, 1], w.bundle[k, 1] = w.bundle[k, 1], w.bundle[i, 1]
 
 
 @compiled

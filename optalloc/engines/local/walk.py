@@ -24,7 +24,7 @@ SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE, GROUP = range(8)
 KINDS = 8
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
-BUNDLE = 32
+BUNDLE = 16
 """No group of so many replicas moves."""
 TEMPERATURE, VIOLATION, LIMIT, HELD = range(4)
 """Places in `Walk.setting`."""

@@ -23,7 +23,7 @@ from optalloc.solving import solve
 NODES = 3
 """Nodes of a rack, each with room for 4: two crews fill it."""
 DEMANDS = (1, 2, 1, 2)
-TRIES = 300
+TRIES = 1000
 
 
 def racks(number: int) -> list[Node]:

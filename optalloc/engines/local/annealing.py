@@ -66,8 +66,8 @@ EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
 """
 GROUPS = 0.002
-"""Least share of group moves, beside 0.8 of shifts and swaps, where all replicas are bound to others;
-each looks at dozens of places. Where single moves have had their time, it is that of ejections."""
+"""Least share of group moves, beside 0.8 of shifts and swaps, where all replicas are bound: each
+looks at dozens of places. Where single moves have had their time, it is that of ejections."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
 TELL_SECONDS = 0.5

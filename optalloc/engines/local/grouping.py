@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optalloc.engines.local.changing import put
+from optalloc.engines.local.changing import move
 from optalloc.engines.local.needs import HERE
 from optalloc.engines.local.pricing import put_price
 from optalloc.engines.local.state import State
@@ -31,13 +31,16 @@ LOOKED_AT = 16
 """Nodes of a domain among which a replica takes the cheapest, at most."""
 RETURNS = 3
 """Groups that make room for one, at most."""
+BACK = -1
+"""Instead of a domain: where each was."""
 
 
 @compiled
 def try_group(t: Tables, s: State, w: Walk) -> None:
     """Take a group to another domain; if that is too full, others from there come in its place.
 
-    What arrived is then placed once more.
+    What arrived is then placed once more. There is one call of each large function, because each
+    is compiled into this one.
     """
     if t.bound_slot.size == 0:
         return
@@ -49,24 +52,30 @@ def try_group(t: Tables, s: State, w: Walk) -> None:
     if there < 0 or there == here:
         return
     w.tried[GROUP] += 1
-    most, before, everyone = tolerated(w), energy(t, s, w), below(w.random, 2) == 0
-    first = count = _gather(t, s, w, p, scope, here, there, everyone, 0)
-    start = count
-    for _ in range(1 + RETURNS):
-        if count == BUNDLE or not _settle(t, s, w, scope, there, 0, first):
-            break
-        if not _settle(t, s, w, scope, here, start, count):
-            break
-        if energy(t, s, w) - before <= most:
+    everyone = below(w.random, 2) == 0
+    arrived = count = _gather(t, s, w, p, scope, here, there, everyone, 0)
+    if count == BUNDLE:
+        return
+    most, before, rounds = tolerated(w), energy(t, s, w), 0
+    first, last, target = 0, count, there
+    while True:
+        settled = _send(t, s, w, first, last, scope, target)
+        if target == BACK:
+            return
+        if settled and first > 0:
+            first, last, target = 0, arrived, there
+            continue
+        if settled and energy(t, s, w) - before <= most:
             w.taken[GROUP] += 1
             judge(t, s, w)
             return
-        p = _in_the_way(t, s, w, first)
-        if p < 0 or here < 0 or t.need_domain[scope, s.node[p]] != there:
-            break
-        start, count = count, _gather(t, s, w, p, scope, there, here, everyone, count)
-    for i in range(count - 1, -1, -1):
-        _take(t, s, w, w.bundle[i, 0], w.bundle[i, 1])
+        first, last, target = 0, count, BACK
+        p = _in_the_way(t, s, w, arrived) if settled and rounds < RETURNS and here >= 0 else -1
+        if p >= 0:
+            end = _gather(t, s, w, p, scope, there, here, everyone, count)
+            if end < BUNDLE:
+                first, last, target, count = count, end, here, end
+        rounds += 1
 
 
 @compiled
@@ -74,17 +83,6 @@ def _scope(t: Tables, s: State, w: Walk, p: int) -> int:
     """A scope in which a replica is bound."""
     first, last = t.member_start[s.block[p]], t.member_start[s.block[p] + 1]
     return t.population_scope[t.member_population[first + below(w.random, last - first)]]
-
-
-@compiled
-def _take(t: Tables, s: State, w: Walk, slot: int, n: int) -> None:
-    """Take a replica from where it is, if it is anywhere, to a node; -1 is nowhere."""
-    if s.node[slot] >= 0:
-        note(s, w, slot, s.node[slot])
-        put(t, s, slot, s.node[slot], -1)
-    if n >= 0:
-        note(s, w, slot, -1)
-        put(t, s, slot, n, 1)
 
 
 # -- who comes along -------------------------------------------------------------------------------
@@ -102,11 +100,12 @@ def _gather(
     everyone: bool,
     start: int,
 ) -> int:
-    """Lift a replica and all who must come along; the end of their list, `BUNDLE` if too many.
+    """List a replica and all who must come along; the end of the list, `BUNDLE` if too many.
 
     Or, with `everyone`, all replicas in the domain of the populations of those who come.
     """
-    end, i = _lift(t, s, w, p, start), start
+    w.bundle[start, 0], w.bundle[start, 1] = p, s.node[p]
+    end, i = start + 1, start
     while i < end < BUNDLE:
         block = s.block[w.bundle[i, 0]]
         for m in range(t.member_start[block], t.member_start[block + 1]):
@@ -114,31 +113,25 @@ def _gather(
             if t.population_scope[q] != scope:
                 continue
             if everyone:
-                end = _lift_from(t, s, w, q, here, t.bound_slot.size, end)
-            if here >= 0 and s.need[t.population_start[q] + here, HERE] == 0:
+                end = _list_some(t, s, w, q, here, start, end, BUNDLE)
+            staying = s.need[t.population_start[q] + here, HERE] if here >= 0 else BUNDLE
+            if staying <= _listed(t, s, w, q, start, end):
                 for c in range(t.caller_start[q], t.caller_start[q + 1]):
-                    end = _lift_from(t, s, w, t.caller[c], here, t.bound_slot.size, end)
+                    end = _list_some(t, s, w, t.caller[c], here, start, end, BUNDLE)
             for c in range(t.want_start[q], t.want_start[q + 1]):
-                absent = s.need[t.population_start[t.wanted[c]] + there, HERE] == 0
-                if absent and not _comes(t, s, w, t.wanted[c], start, end):
-                    end = _lift_from(t, s, w, t.wanted[c], here, 1, end)
+                other = t.wanted[c]
+                absent = s.need[t.population_start[other] + there, HERE] == 0
+                if absent and _listed(t, s, w, other, start, end) == 0:
+                    end = _list_some(t, s, w, other, here, start, end, 1)
         i += 1
     return end
 
 
 @compiled
-def _lift(t: Tables, s: State, w: Walk, slot: int, end: int) -> int:
-    """Take a replica off its node and list it; the new end of the list, which may be full."""
-    if end == BUNDLE:
-        return end
-    w.bundle[end, 0], w.bundle[end, 1] = slot, s.node[slot]
-    _take(t, s, w, slot, -1)
-    return end + 1
-
-
-@compiled
-def _lift_from(t: Tables, s: State, w: Walk, q: int, here: int, most: int, end: int) -> int:
-    """Lift so many replicas of a population in a domain at most, from a random one on."""
+def _list_some(
+    t: Tables, s: State, w: Walk, q: int, here: int, start: int, end: int, most: int
+) -> int:
+    """List so many more replicas of a population in a domain at most, from a random one on."""
     scope, first, size = t.population_scope[q], t.bound_start[q], t.bound_start[q + 1]
     size -= first
     drawn = below(w.random, size)
@@ -146,37 +139,51 @@ def _lift_from(t: Tables, s: State, w: Walk, q: int, here: int, most: int, end: 
         if most == 0 or end == BUNDLE:
             break
         slot = t.bound_slot[first + (drawn + i) % size]
-        if s.node[slot] >= 0 and t.need_domain[scope, s.node[slot]] == here:
-            end, most = _lift(t, s, w, slot, end), most - 1
+        n = s.node[slot]
+        if n >= 0 and t.need_domain[scope, n] == here and not _has(w, slot, start, end):
+            w.bundle[end, 0], w.bundle[end, 1] = slot, n
+            end, most = end + 1, most - 1
     return end
 
 
 @compiled
-def _comes(t: Tables, s: State, w: Walk, q: int, start: int, end: int) -> bool:
-    """Whether a replica of a population is in a part of the list."""
+def _has(w: Walk, slot: int, start: int, end: int) -> bool:
+    """Whether a replica is in a part of the list."""
+    return bool(np.any(w.bundle[start:end, 0] == slot))
+
+
+@compiled
+def _listed(t: Tables, s: State, w: Walk, q: int, start: int, end: int) -> int:
+    """How many replicas of a population are in a part of the list."""
+    count = 0
     for i in range(start, end):
         block = s.block[w.bundle[i, 0]]
         for m in range(t.member_start[block], t.member_start[block + 1]):
-            if t.member_population[m] == q:
-                return True
-    return False
+            count += t.member_population[m] == q
+    return count
 
 
 # -- where they go ---------------------------------------------------------------------------------
 
 
 @compiled
-def _settle(t: Tables, s: State, w: Walk, scope: int, there: int, start: int, end: int) -> bool:
-    """Put each of a part of the list where it costs the least; False if one may not go there."""
-    for i in range(start, end):
-        _take(t, s, w, w.bundle[i, 0], -1)
-    for i in range(start, end):
-        _bring_forward(t, s, w, i, end)
-        slot = w.bundle[i, 0]
-        n = _cheapest(t, s, w, slot, t.scope_site[scope] + there)
+def _send(t: Tables, s: State, w: Walk, first: int, last: int, scope: int, target: int) -> bool:
+    """Move each of a part of the list to where it costs the least in a domain, or `BACK`.
+
+    False if one of them may not go there.
+    """
+    for i in range(first, last):
+        if target == BACK:
+            slot, n = w.bundle[first + last - 1 - i, 0], w.bundle[first + last - 1 - i, 1]
+        else:
+            _bring_forward(t, s, w, i, last)
+            slot = w.bundle[i, 0]
+            n = _cheapest(t, s, w, slot, t.scope_site[scope] + target)
         if n < 0:
             return False
-        _take(t, s, w, slot, n)
+        if n != s.node[slot]:
+            note(s, w, slot, s.node[slot])
+            move(t, s, slot, n)
     return True
 
 
@@ -221,7 +228,7 @@ def _in_the_way(t: Tables, s: State, w: Walk, count: int) -> int:
             if slot < 0:
                 break
             larger = found < 0 or t.block_bulk[s.block[slot]] > t.block_bulk[s.block[found]]
-            if larger and not np.any(w.bundle[:count, 0] == slot):
+            if larger and not _has(w, slot, 0, count):
                 found = slot
             slot = s.later[slot]
         if found >= 0:

@@ -24,6 +24,8 @@ NODES = 3
 """Nodes of a rack, each with room for 4: two crews fill it."""
 DEMANDS = (1, 2, 1, 2)
 TRIES = 1000
+COSTS: dict[str, int | float] = {"r0": 5, "r1": 1}
+"""Of tasks, by rack."""
 
 
 def racks(number: int) -> list[Node]:
@@ -152,9 +154,6 @@ def test_who_wants_nobody_leaves_alone_and_who_is_wanted_takes_all_along() -> No
     placed.walk.setting[TEMPERATURE], placed.walk.setting[VIOLATION] = 1e-9, 1e6
     assert move_groups(placed) == 1
     assert (placed.state.node // NODES).tolist() == [1, 1, 1, 1]
-
-
-COSTS = {"r0": 5, "r1": 1}
 
 
 def test_so_large_a_group_stays() -> None:

@@ -181,12 +181,17 @@ def read_start(path: str | Path, instance: Instance) -> Placement:
     Raises
     ------
     InstanceError
-        If the file is no solution file: lists every problem.
+        If the file is no solution file, which lists every problem, or nothing of it fits.
     """
     try:
-        return carry_over(instance, _read(text.read_bytes(Path(path))).placements)
+        placements = _read(text.read_bytes(Path(path))).placements
     except InstanceError as error:
         raise InstanceError(error.problems, str(path)) from None
+    start = carry_over(instance, placements)
+    if placements and not start.chosen.any():
+        message = "expected some task as the instance has it, on nodes that it has"
+        raise InstanceError([("placements", message)], str(path))
+    return start
 
 
 def _read(data: bytes) -> Solution:

@@ -242,3 +242,12 @@ def test_the_command_line_goes_on_from_the_solution_of_an_earlier_instance(
     done = CliRunner().invoke(cli, ["solve", str(file), *options])
     assert done.exit_code == 0, done.stderr
     assert '"engine": "warm start"' in done.stdout or '"engine":"warm start"' in done.stdout
+
+
+def test_a_solution_of_which_nothing_fits_is_refused(tmp_path: Path, before: Result) -> None:
+    file, start = tmp_path / "now.json", tmp_path / "was.json"
+    dump_instance(changed(fleet(), lambda task: {"name": f"other {task.name}"}), file)
+    write_solution(start, before.instance, before.placement)
+    done = CliRunner().invoke(cli, ["solve", str(file), "--warm-start", str(start)])
+    assert done.exit_code == 2
+    assert "expected some task as the instance has it" in done.stderr

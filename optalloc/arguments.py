@@ -44,6 +44,7 @@ def _rules() -> dict[str, tuple[Fits, str]]:
     """For each argument what fits, and the same in words."""
     from optalloc.instance.model import Instance
     from optalloc.instance.placement import Placement
+    from optalloc.result import Result
 
     switch = _is(bool), "True or False"
     return {
@@ -56,7 +57,7 @@ def _rules() -> dict[str, tuple[Fits, str]]:
             f"a whole number from 1 to {MOST_THREADS}, or None",
         ),
         "seed": (_whole(0, LARGEST_SEED), f"a whole number from 0 to {LARGEST_SEED}"),
-        "warm_start": (_or_none(_is(Placement)), "a Placement, or None"),
+        "warm_start": (_or_none(_is(Placement, Result)), "a Placement, a Result, or None"),
         "partial": switch,
         "on_progress": (_or_none(callable), "a function of a Progress, or None"),
         "deterministic": switch,
@@ -68,8 +69,8 @@ def _rules() -> dict[str, tuple[Fits, str]]:
     }
 
 
-def _is(kind: type) -> Fits:
-    return lambda value: isinstance(value, kind)
+def _is(*kinds: type) -> Fits:
+    return lambda value: isinstance(value, kinds)
 
 
 def _or_none(fits: Fits) -> Fits:

@@ -127,6 +127,26 @@ def read_placement(instance: Instance, placements: dict[str, Placed]) -> Placeme
     return Placement.of(chosen, np.array(rows), np.array(nodes), np.array(replicas))
 
 
+def carry_over(instance: Instance, placements: dict[str, Placed]) -> Placement:
+    """Turn named placements of another instance into one of this, as far as it goes.
+
+    Tasks are taken over where they run in a configuration and with a number of replicas that this
+    instance has, on nodes that it has. What results may break rules and leave tasks out: it is a
+    start.
+    """
+    columns, tasks = instance.columns, _task_index(instance)
+
+    def fits(name: str, placed: Placed) -> bool:
+        row = _row_of(columns, tasks[name], placed.configuration) if name in tasks else None
+        known = columns.node_index.keys() >= placed.nodes.keys()
+        counts = placed.nodes.values()
+        whole = row is not None and sum(counts) == columns.row_replicas[row]
+        return whole and known and all(count >= 1 for count in counts)
+
+    kept = {name: placed for name, placed in placements.items() if fits(name, placed)}
+    return read_placement(instance, kept)
+
+
 def write_solution(
     path: str | Path,
     instance: Instance,
@@ -153,6 +173,25 @@ def read_solution(path: str | Path, instance: Instance) -> Placement:
         return read_placement(instance, _read(data).placements)
     except InstanceError as error:
         raise InstanceError(error.problems, str(path)) from None
+
+
+def read_start(path: str | Path, instance: Instance) -> Placement:
+    """Read a solution file of this or a similar instance, as a start: see `carry_over`.
+
+    Raises
+    ------
+    InstanceError
+        If the file is no solution file, which lists every problem, or nothing of it fits.
+    """
+    try:
+        placements = _read(text.read_bytes(Path(path))).placements
+    except InstanceError as error:
+        raise InstanceError(error.problems, str(path)) from None
+    start = carry_over(instance, placements)
+    if placements and not start.chosen.any():
+        message = "expected some task as the instance has it, on nodes that it has"
+        raise InstanceError([("placements", message)], str(path))
+    return start
 
 
 def _read(data: bytes) -> Solution:

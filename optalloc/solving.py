@@ -24,6 +24,7 @@ from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.objective import read_objective
 from optalloc.result import Reason, Result, Status
+from optalloc.solution import carry_over, name_placement
 from optalloc.verify.placement import malformed
 
 __all__ = ["Progress", "solve"]
@@ -40,7 +41,7 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     time_limit: float | None = None,
     threads: int | None = None,
     seed: int = 0,
-    warm_start: Placement | None = None,
+    warm_start: Placement | Result | None = None,
     partial: bool = False,
     on_progress: Listener | None = None,
     deterministic: bool = False,
@@ -65,7 +66,9 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     seed
         For everything random; below 2**31.
     warm_start
-        A placement of this instance from which to start, if it passes the checker.
+        A placement of this instance from which to start, or an earlier result, also of an instance
+        that has changed since: its tasks are found by name. What breaks rules or is missing is
+        placed anew, the rest stays; it is dropped if that does not succeed.
     partial
         Leave out what does not fit: every task becomes optional, the largest weight is placed
         first, and `Result.reasons` says why each task is left out.
@@ -101,24 +104,24 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     clock = Clock(float("inf") if time_limit is None else float(time_limit), started)
     if partial:
         instance, objective = relax(instance, objective)
-    _check_start(instance, warm_start)
+    start = _read_start(instance, warm_start)
     ledger = Ledger(instance, read_objective(instance, objective), on_progress, started)
     cores = int(threads or os.cpu_count() or 1)
     memory = default_limit() if memory_limit is None else int(memory_limit)
     request = Request(engine, cores, int(seed), deterministic, log, memory)
     run = Run(ledger, clock, request)
-    reasons = _run_unless_interrupted(run, warm_start, partial)
+    reasons = _run_unless_interrupted(run, start, partial)
     return _result(instance, run, reasons, started)
 
 
-def _run_unless_interrupted(
-    run: Run, warm_start: Placement | None, partial: bool
-) -> tuple[Reason, ...]:
+def _run_unless_interrupted(run: Run, start: Placement | None, partial: bool) -> tuple[Reason, ...]:
     """Run to the end, or until an interrupt or a lack of memory; what is known then is kept."""
     ledger = run.ledger
     try:
-        for name, placement in first_placements(ledger.instance, warm_start):
-            ledger.offer(placement, name, known_good=False)
+        for name, placement in first_placements(ledger.instance, start):
+            good = ledger.offer(placement, name, known_good=False)
+            if placement is start and not (good and run.complete):
+                run.start = start
         return _formulate_and_run(run, partial)
     except (KeyboardInterrupt, ImportError) as error:
         if not _interrupts(error):
@@ -157,13 +160,18 @@ def _formulate_and_run(run: Run, partial: bool) -> tuple[Reason, ...]:
     return ()
 
 
-def _check_start(instance: Instance, warm_start: Placement | None) -> None:
-    """Refuse a start that is no placement of the instance; one that breaks rules is dropped."""
-    if warm_start is not None:
-        fault = next(malformed(instance, warm_start), None)
-        if fault is not None:
-            expected = "expected a placement of this instance"
-            raise OptallocError(f"warm_start: {expected}; {fault.message}")
+def _read_start(instance: Instance, warm_start: Placement | Result | None) -> Placement | None:
+    """Find the placement from which to start; refuse one that is not of the instance."""
+    if isinstance(warm_start, Result):
+        placement = warm_start.placement
+        if placement is None:
+            return None
+        return carry_over(instance, name_placement(warm_start.instance, placement))
+    fault = None if warm_start is None else next(malformed(instance, warm_start), None)
+    if fault is not None:
+        expected = "expected a placement of this instance"
+        raise OptallocError(f"warm_start: {expected}; {fault.message}")
+    return warm_start
 
 
 def _result(instance: Instance, run: Run, reasons: tuple[Reason, ...], started: float) -> Result:

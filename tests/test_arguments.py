@@ -36,7 +36,7 @@ SECONDS = "time_limit: expected a positive number of seconds, or None, got "
         *(("threads", v, THREADS + repr(v)) for v in (0, 1.5, "2", False, MOST_THREADS + 1)),
         *(("seed", v, SEED + repr(v)) for v in (-3, 10**22, 2**31, "x", 1.0, None)),
         *(("memory_limit", v, MEMORY + repr(v)) for v in (0, -5, 1e9)),
-        ("warm_start", {}, "warm_start: expected a Placement, or None, got {}"),
+        ("warm_start", {}, "warm_start: expected a Placement, a Result, or None, got {}"),
         ("on_progress", 1, "on_progress: expected a function of a Progress, or None, got 1"),
         *((name, 1, f"{name}: expected True or False, got 1") for name in ("partial", "log")),
     ],

@@ -29,7 +29,16 @@ from benchmarks.generated import assignment
 from benchmarks.judged import brute_force
 from benchmarks.registry import benchmarks
 from benchmarks.results import path_of, rows_of
-from benchmarks.suites import first_run, gap, gap_open, rebalancer, roadef, roadef_score, time_limit
+from benchmarks.suites import (
+    first_run,
+    gap,
+    gap_open,
+    move_rates,
+    rebalancer,
+    roadef,
+    roadef_score,
+    time_limit,
+)
 from benchmarks.tables import (
     BEGIN,
     END,
@@ -56,6 +65,7 @@ def test_every_benchmark_is_found_and_listed() -> None:
         "gap",
         "gap_open",
         "model_building",
+        "move_rates",
         "reading",
         "roadef",
         "scale",
@@ -329,6 +339,21 @@ def test_overshoot_counts_runs_that_did_not_end_by_proof() -> None:
     assert share.cases == (2, 50)
     assert worst.measured == pytest.approx(0.5)
     assert answered.measured == 0
+
+
+def test_the_slowest_run_of_an_instance_says_how_fast_moves_are_looked_at() -> None:
+    rows = [
+        {"name": name, "evaluations_per_s": rate, "early_share": 0.9, "moves_per_s": 1234}
+        for name, rate in (("a2_2", 9e6), ("a2_2", 7e6), ("b_1", 5e6), ("b_8", 4e6))
+    ]
+    figures = {figure.name.split()[4].strip(","): figure for figure in move_rates._figures(rows)}
+    assert {name: figure.met for name, figure in figures.items()} == {
+        "a2_2": "no",
+        "b_1": "-",
+        "b_8": "yes",
+    }
+    assert figures["a2_2"].measured == 7e6
+    assert figures["a2_2"].detail == "90 % of them rejected early, 1,234 moves made in a second"
 
 
 def test_first_runs_count_those_with_an_answer_and_name_the_others() -> None:

@@ -200,6 +200,13 @@ def test_highs_goes_on_from_a_better_solution_that_it_is_offered() -> None:
     assert session.take_offer() is None
 
 
+def test_neighbourhoods_without_a_limit_find_the_same_placement_again() -> None:
+    instance = assignment(18, 3, 3).instance()
+    first, second = (solve(instance, engine="lns", deterministic=True) for _ in range(2))
+    assert first.assignment == second.assignment
+    assert first.engine == "lns"
+
+
 def test_an_offer_that_does_not_say_every_column_is_left_aside() -> None:
     model = loaded(knapsacks(), objective="nodes").model
     session = HighsSession(model, Job())

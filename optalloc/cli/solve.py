@@ -29,7 +29,11 @@ if TYPE_CHECKING:
     help="Gigabytes for the engines; by default most of what is available.",
 )
 @click.option("--seed", type=options.SEED, default=0, show_default=True, metavar="N")
-@click.option("--warm-start", type=options.FILE, help="Solution file to start from.")
+@click.option(
+    "--warm-start",
+    type=options.FILE,
+    help="Solution file to start from, of this instance or an earlier one.",
+)
 @click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
 @click.option("--log", is_flag=True, help="Print the engines' logs on standard error.")
 @click.option(
@@ -63,12 +67,12 @@ def solve(  # noqa: PLR0913  (one per option)
     """
     from optalloc import solving
     from optalloc.instance.files import load_instance
-    from optalloc.solution import read_solution
+    from optalloc.solution import read_start
     from optalloc.streams import stdout_to_stderr
 
     options.spare(output, instance, warm_start)
     stated = load_instance(instance)
-    start = None if warm_start is None else read_solution(warm_start, stated)
+    start = None if warm_start is None else read_start(warm_start, stated)
     line = SolveLine(instance.name, time_limit, progress and not quiet)
     with stdout_to_stderr(), line, failures.terminated_as_interrupted():
         result = solving.solve(

@@ -54,6 +54,8 @@ CUT_SHARE = 0.4
 SEARCH_SHARE, TIGHT = 0.5, 0.01
 """Part of the time left down to which a first level this close to its bound brings back the exact
 engine, if neighbourhoods found the last: what refines it is then cuts rather than random moves."""
+WARM_START = "warm start"
+"""What found a placement that was given, mended or not."""
 COPIES = 20
 """Tasks of a class, in the mean, from which on large problems are first solved by classes."""
 IDLE_SHARE = 0.15
@@ -101,6 +103,8 @@ class Run:
     ledger: Ledger
     clock: Clock
     request: Request
+    start: Placement | None = None
+    """A placement to be mended: it breaks rules, or leaves tasks out."""
     problem: Problem = field(init=False)
     stopped_by: StoppedBy = "time"
     infeasible: bool = False
@@ -113,13 +117,14 @@ class Run:
         """Run the engine asked for, or the ladder; the ledger holds the answer."""
         self.problem = problem
         name = self.request.engine
+        self._mend()
         nothing, by_classes = self.ledger.placement is None, name == AUTO and self._by_classes()
         if by_classes:
             self._race_one(COLUMNS, threads=1)
         answered = by_classes and self.ledger.placement is not None
         if name == GREEDY:
             self._greedy(1.0)
-        elif not (answered or self._complete) and (name == AUTO or (nothing and not _begins(name))):
+        elif not (answered or self.complete) and (name == AUTO or (nothing and not _begins(name))):
             self._greedy(FIRST_SHARE if nothing else GREEDY_SHARE)
         if not (self.ledger.proven or (answered and self._least_entries > HUGE_ENTRIES)):
             try:
@@ -137,9 +142,9 @@ class Run:
             self.stopped_by = "proof"
 
     @property
-    def _complete(self) -> bool:
+    def complete(self) -> bool:
         """Whether every task is placed already: a first answer would add nothing."""
-        placement, columns = self.ledger.placement, self.problem.columns
+        placement, columns = self.ledger.placement, self.ledger.instance.columns
         return placement is not None and placement.chosen.sum() == columns.task_count.sum()
 
     def _knapsacks(self) -> bool:
@@ -203,6 +208,13 @@ class Run:
             self._first = Greedy(self.problem)
         if self._first.run(Clock(min(self.clock.left * share, LONGEST_GREEDY))):
             self.ledger.offer(self._first.placement(), GREEDY, known_good=False)
+
+    def _mend(self) -> None:
+        """Place anew what of the start cannot stay, and what it leaves out."""
+        if self.start is not None:
+            mended = Greedy(self.problem, self.start)
+            if mended.run(Clock(min(self.clock.left * GREEDY_SHARE, LONGEST_GREEDY))):
+                self.ledger.offer(mended.placement(), WARM_START, known_good=False)
 
     def _settle(self) -> None:
         """Find a placement of a small problem, or a proof that there is none, for who cannot."""
@@ -470,7 +482,7 @@ def first_placements(
     instance: Instance, warm_start: Placement | None
 ) -> list[tuple[str, Placement]]:
     """Placements that are known before any engine runs."""
-    known = [] if warm_start is None else [("warm start", warm_start)]
+    known = [] if warm_start is None else [(WARM_START, warm_start)]
     current = current_placement(instance)
     return known + ([] if current is None else [("current placement", current)])
 

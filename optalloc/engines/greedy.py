@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.greedy_pushing import Pushing
+from optalloc.engines.greedy_start import Kept, what_is_given, what_runs
 from optalloc.engines.greedy_state import State
 from optalloc.engines.protocol import Clock
 from optalloc.formulation.problem import Problem
@@ -25,14 +26,14 @@ PUSHES = 50
 
 
 class Greedy:
-    """Places one problem."""
+    """Places one problem, from what runs now or from a placement that may break rules."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, start: Placement | None = None) -> None:
         self.problem = problem
         self.state = State(problem)
         self.pushing = Pushing(self.state)
         self.out_of_time = False
-        self._keep_what_runs()
+        self._keep(what_runs(problem) if start is None else what_is_given(problem, start))
         self.pushing.relieve()
         self.pushing.loosen()
         self._sequence = self._order()
@@ -65,21 +66,11 @@ class Greedy:
 
     # -- in which order --------------------------------------------------------------------------
 
-    def _keep_what_runs(self) -> None:
-        """Leave where they are all tasks with one way to run that may stay there."""
-        problem, state = self.problem, self.state
-        k, node, replicas = problem.home
-        choices = np.diff(state.first)
-        total = np.bincount(k, replicas, problem.classes).astype(np.int64)
-        row = problem.choice_row[state.first[k]]
-        allowed = problem.allowed.mask[problem.allowed.row_kind[row], state.entries[node]]
-        lost = np.bincount(k, ~allowed, problem.classes) > 0
-        each = problem.choice_replicas[state.first[:-1]]
-        whole = (total == each * problem.task_classes.count) & (choices == 1) & ~lost
-        kept = np.flatnonzero(whole[k])
-        state.settle(problem.choice_block[state.first[k[kept]]], node[kept], replicas[kept])
-        for c in np.unique(k[kept]).tolist():
-            state.choose(int(state.first[c]), int(problem.task_classes.count[c]))
+    def _keep(self, kept: Kept) -> None:
+        """Leave tasks where they are."""
+        self.state.settle(kept.block, kept.node, kept.replicas)
+        for choice in np.flatnonzero(kept.tasks).tolist():
+            self.state.choose(choice, int(kept.tasks[choice]))
 
     def _order(self) -> IntArray:
         """What runs first, then required classes, large ones first; optional ones by density."""

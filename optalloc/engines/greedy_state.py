@@ -242,15 +242,17 @@ class State:
                 self._spend(link.tracked, link.tracked.add(at, total[used]))
 
     def settle(self, block: IntArray, node: IntArray, number: IntArray) -> None:
-        """Put replicas of many blocks where they run now; nothing else is placed yet."""
+        """Put replicas on nodes, each pair once; nothing else is placed yet."""
         for b, n, k in zip(block.tolist(), node.tolist(), number.tolist(), strict=True):
             self._put(b, n, k)
+        homes = [self.stays.get(k, {}) for k in self.problem.block_class[block].tolist()]
+        staying = [home.get(n, 0) for home, n in zip(homes, node.tolist(), strict=True)]
+        arriving = np.maximum(number - np.array(staying, np.int64), 0)
         row, at = self.problem.block_row[block], self.problem.node_classes.node[node]
         for link in self.links:
             placed = link.placed
-            if placed.arrivals_only:
-                continue
-            amount = placed.coefficient.at(row, at) * placed.scale * number
+            counted = arriving if placed.arrivals_only else number
+            amount = placed.coefficient.at(row, at) * placed.scale * counted
             amount = np.where(placed.domain[node] >= 0, amount, 0)
             index, part = self._parts(link, self.problem.block_class[block])
             used = np.flatnonzero(amount[index])

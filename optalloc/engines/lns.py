@@ -190,16 +190,23 @@ class _Search:
         assert self.values is not None
         kind = self.session.portfolio.draw()
         free = self.session.neighbourhoods.choose(kind, self.values, self.cost)
-        before, began = self.best, clock.left
-        longest = max(kind.seconds, min(PATIENCE * self.gained.passed, LONGEST_SHARE * clock.limit))
-        repaired = self._repair(self.values, free, self.values, min(longest, began), kind.repair)
+        before, began, longest = self.best, clock.passed, kind.seconds
+        deterministic = self.session.job.deterministic
+        if not deterministic:
+            patience = min(PATIENCE * self.gained.passed, LONGEST_SHARE * clock.limit)
+            longest = max(longest, patience)
+        seconds = min(longest, clock.left)
+        repaired = self._repair(self.values, free, self.values, seconds, kind.repair)
         self._keep(repaired)
         if repaired is None or not repaired.proven:
             kind.shrink()
         elif repaired.seconds < longest / 4:
             kind.grow()
         gain = (before - self.best) / max(abs(before), 1)
-        self.session.portfolio.learn(kind, gain, began - clock.left)
+        spent = clock.passed - began
+        if deterministic:
+            spent = longest if repaired is None else repaired.seconds
+        self.session.portfolio.learn(kind, gain, spent)
 
     def _repair(
         self,

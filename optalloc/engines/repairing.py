@@ -52,7 +52,10 @@ class Small:
 
 @dataclass(frozen=True)
 class Repaired:
-    """A solution of a small model: its column values, whether proven, and the seconds it took."""
+    """A solution of a small model: its column values, whether proven, and the seconds it took.
+
+    Of a deterministic run they are the solver's measure of its work.
+    """
 
     values: IntArray
     proven: bool
@@ -79,7 +82,8 @@ def by_cpsat(small: Small, seconds: float, seed: int, deterministic: bool) -> Re
     if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
         return None
     values = np.array(list(solver.response_proto.solution), np.int64)
-    return Repaired(values, status == cp_model.OPTIMAL, solver.wall_time)
+    work = solver.response_proto.deterministic_time if deterministic else solver.wall_time
+    return Repaired(values, status == cp_model.OPTIMAL, work)
 
 
 def _cpsat_model(small: Small) -> Any:

@@ -98,26 +98,25 @@ def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
     """Find x and y (others 0) of a placement; None if it uses what no column allows."""
     problem = encoding.problem
     values = np.zeros(encoding.model.columns, np.int64)
-    choice_of_row = choices_of_rows(problem, placement)
-    if choice_of_row is None:
+    choice = choice_of_row(problem)
+    if np.any(choice[placement.row] < 0):
         return None
-    y = encoding.y_of_choice[choice_of_row]
+    y = np.where(choice >= 0, encoding.y_of_choice[choice], -1)
     free = y >= 0
     np.add.at(values, y[free], placement.chosen[free])
-    return _place(encoding, values, problem.choice_block[choice_of_row[placement.row]], placement)
+    return _place(encoding, values, problem.choice_block[choice[placement.row]], placement)
 
 
-def choices_of_rows(problem: Problem, placement: Placement) -> IntArray | None:
-    """Choice of each row; None if a task that is placed was split over several classes."""
+def choice_of_row(problem: Problem) -> IntArray:
+    """Choice of each row of the instance; -1 for entries whose tasks are in several classes."""
     columns, classes = problem.columns, problem.task_classes
+    several = np.bincount(classes.of_task, minlength=columns.tasks) > 1
     class_of_task = np.full(columns.tasks, -1, np.int64)
-    split = np.bincount(classes.of_task, minlength=columns.tasks) > 1
     class_of_task[classes.of_task] = classes.of_class
-    if np.any(split[columns.row_task[placement.row]]):
-        return None
     first = np.searchsorted(problem.choice_class, np.arange(problem.classes))
     number = np.arange(columns.rows) - columns.row_start[columns.row_task]
-    return np.asarray(first[class_of_task[columns.row_task]] + number, np.int64)
+    choice = first[class_of_task[columns.row_task]] + number
+    return np.where(several[columns.row_task], -1, choice)
 
 
 def _place(

@@ -76,8 +76,20 @@ def test_the_record_after_moves_is_that_made_afresh(kind: str) -> None:
     for formulated, loaded in searchable(kind):
         for scored in formulated.case.samples:
             if known_to_search(formulated, loaded, scored):
-                moved += walk(formulated, loaded, scored)
+                moved += int(walked(formulated, loaded, scored).sum())
     assert moved > 0
+
+
+def test_every_kind_of_move_is_made_on_the_way() -> None:
+    """The laws above speak of all of them."""
+    made = sum(
+        walked(formulated, loaded, scored)
+        for kind in ("dependency", "moves")
+        for formulated, loaded in searchable(kind)
+        for scored in formulated.case.samples[:1]
+        if known_to_search(formulated, loaded, scored)
+    )
+    assert np.all(made > 0)
 
 
 def set_(placed: Placed, temperature: float, penalty: float) -> None:
@@ -89,8 +101,8 @@ def set_(placed: Placed, temperature: float, penalty: float) -> None:
     chance[:] = np.arange(1, chance.size + 1) / chance.size
 
 
-def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
-    """Move at a high temperature, looking at the record from time to time; the moves made."""
+def walked(formulated: Formulated, loaded: LoadedTables, start: Scored) -> IntArray:
+    """Move at a high temperature, looking at the record from time to time; the moves by kind."""
     tables = loaded.model
     placed = Placed(tables, formulated.case.seed, loaded.values(start.placement))
     set_(placed, temperature=1e9, penalty=1.0)
@@ -105,7 +117,7 @@ def walk(formulated: Formulated, loaded: LoadedTables, start: Scored) -> int:
         ):  # Else it cannot be dealt out.
             agrees(placed, formulated.case.score(loaded.placement(values)))
         placed.recheck()
-    return int(placed.walk.taken.sum())
+    return placed.walk.taken
 
 
 @pytest.mark.parametrize("kind", policy_classes())

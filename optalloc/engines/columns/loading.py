@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from optalloc.engines.columns.tables import ClassTables, Dealt
 from optalloc.engines.columns.translating import build_tables
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.translating import choices_of_rows, expand_placement
+from optalloc.formulation.translating import choice_of_row, expand_placement
 from optalloc.instance.placement import Placement
 
 IntArray = NDArray[np.int64]
@@ -29,9 +29,9 @@ class LoadedClasses:
 
     def values(self, placement: Placement) -> IntArray | None:
         """Take a placement apart, where the engine can go on from one."""
-        problem, single = self.problem, self.model.single
-        choice = choices_of_rows(problem, placement) if single else None
-        if choice is None:
+        problem = self.problem
+        choice = choice_of_row(problem)
+        if not self.model.single or np.any(choice[placement.row] < 0):
             return None
         tasks = np.zeros(problem.choices, np.int64)
         np.add.at(tasks, choice, placement.chosen)

@@ -17,6 +17,7 @@ from optalloc.engines.local.walk import (
     CHAIN,
     CHANGE,
     EJECT,
+    GROUP,
     HELD,
     HOME,
     KINDS,
@@ -64,6 +65,9 @@ EJECTIONS, MOST_EJECTIONS = 5e-8, 0.03
 """Share of ejections, beside 0.8 of shifts and swaps, for each move tried for a replica, and the
 largest share: each looks at dozens of replicas, which pays where single moves have had their time.
 """
+GROUPS = 0.002
+"""Share of group moves, beside 0.8 of shifts and swaps, where all replicas are bound: each looks at
+dozens of places."""
 CHUNK_SECONDS = 0.02
 """Time between two looks at the clock."""
 TELL_SECONDS = 0.5
@@ -216,6 +220,8 @@ class Annealing:
         chances = np.zeros(KINDS)
         chances[[SHIFT, SWAP]] = 0.4
         chances[EJECT] = self.ejections
+        bound = np.unique(tables.bound_slot).size / max(tables.slot_task.size, 1)
+        chances[GROUP] = bound * GROUPS
         if tables.home_node.size:
             chances[HOME] = self.homing
             chances[[CHAIN, RETURN]] = 0.1

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.changing import choose, move, put
 from optalloc.engines.local.ejection import try_ejection
+from optalloc.engines.local.grouping import try_group
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
 from optalloc.engines.local.rows import Rows
 from optalloc.engines.local.scanning import scan_nodes, scan_slots
@@ -21,6 +22,7 @@ from optalloc.engines.local.walk import (
     CHAIN,
     CHANGE,
     EJECT,
+    GROUP,
     HOME,
     KINDS,
     RETURN,
@@ -58,6 +60,8 @@ def anneal(t: Tables, s: State, w: Walk, r: Rows, turns: int) -> None:
             _try_change(t, s, w)
         elif kind == EJECT:
             try_ejection(t, s, w)
+        elif kind == GROUP:
+            try_group(t, s, w)
         else:
             _try_moves(t, s, w, r, kind, moved)
 

@@ -83,6 +83,10 @@ class Tables(NamedTuple):
         Populations that each wants, and that want it.
     need_domain : (scopes, N)
         Domain of each node; -1 for none.
+    bound_start, bound_slot : (P + 1), (bonds)
+        Slots of each population.
+    scope_site, site_start, site_node
+        First site of each scope; nodes of each site. A site is a domain of a scope.
     entry_start, entry_family, entry_base : (B + 1), (entries), (entries)
         Counters that placed replicas of each block reach.
     entry_stay, entry_arrive : (entries)
@@ -155,6 +159,11 @@ class Tables(NamedTuple):
     caller_start: Int32
     caller: Int32
     need_domain: Int32
+    bound_start: Int32
+    bound_slot: Int32
+    scope_site: Int32
+    site_start: Int32
+    site_node: Int32
     entry_start: Int32
     entry_family: Int32
     entry_base: IntArray

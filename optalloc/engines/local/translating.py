@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.tables import NO_HOME, SEVERAL_HOMES, WIDTH, Tables
+from optalloc.engines.local.translating_bundles import bundle_tables
 from optalloc.engines.local.translating_counters import Counters, counter_tables
 from optalloc.engines.local.translating_needs import are_needs, need_tables
 from optalloc.engines.protocol import Unsupported
@@ -205,14 +206,15 @@ def build_tables(problem: Problem) -> Tables:
         builder.constant += weights[i] * metric.constant
         for factor, term in metric.terms:
             builder.add(term, weights[i] * factor, rule)
+    bound = {**_tasks(problem), **need_tables(problem, builder.needs)}
     arrays = {
-        **_tasks(problem),
+        **bound,
+        **bundle_tables(bound),
         **_places(problem),
         **_dense(builder),
         "step_weight": builder.step_weight,
         "step_block": builder.step_block,
         **_unary(builder),
-        **need_tables(problem, builder.needs),
         **counter_tables(problem, builder.counters, weights.shape[1]),
         "constant": builder.constant,
         "limit": limit,

@@ -58,8 +58,8 @@ def need_tables(problem: Problem, terms: list[Term]) -> dict[str, Any]:
         **_members(problem, classes),
         "population_scope": scope.astype(np.int32),
         "population_start": np.concatenate([[0], np.cumsum(domains)]).astype(np.int32),
-        **_lists("want_start", "wanted", pairs, len(known)),
-        **_lists("caller_start", "caller", pairs[:, ::-1], len(known)),
+        **lists("want_start", "wanted", pairs, len(known)),
+        **lists("caller_start", "caller", pairs[:, ::-1], len(known)),
         "need_domain": np.concatenate(domain).astype(np.int32),
     }
 
@@ -82,10 +82,10 @@ def _members(problem: Problem, classes: list[IntArray]) -> dict[str, Any]:
     population = np.repeat(np.arange(len(classes)), [line.size for line in classes])
     line, blocks = blocks_of(problem, of_class)
     members = np.stack([blocks, population[line]], axis=1)
-    return _lists("member_start", "member_population", members, problem.blocks)
+    return lists("member_start", "member_population", members, problem.blocks)
 
 
-def _lists(start: str, name: str, pairs: IntArray, firsts: int) -> dict[str, Any]:
+def lists(start: str, name: str, pairs: IntArray, firsts: int) -> dict[str, Any]:
     """Second numbers of pairs by the first."""
     order = np.argsort(pairs[:, 0], kind="stable")
     first = np.searchsorted(pairs[order, 0], np.arange(firsts + 1))

@@ -19,11 +19,13 @@ FloatArray = NDArray[np.float64]
 Words = NDArray[np.uint64]
 
 LOGS = 4096
-SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE = range(7)
+SHIFT, SWAP, HOME, CHAIN, RETURN, EJECT, CHANGE, GROUP = range(8)
 """Kinds of moves."""
-KINDS = 7
+KINDS = 8
 CHAIN_LENGTH = 8
 """Most replicas that one move displaces."""
+BUNDLE = 16
+"""No group of so many replicas moves."""
 TEMPERATURE, VIOLATION, LIMIT, HELD = range(4)
 """Places in `Walk.setting`."""
 
@@ -58,8 +60,8 @@ class Walk(NamedTuple):
         Room for prices; the last stays 0.
     nodes : (most slots of a task)
         Room for where a task was.
-    displaced : (CHAIN_LENGTH, 2)
-        Room for slots that made room, and where they were.
+    displaced, bundle : (CHAIN_LENGTH, 2), (BUNDLE, 2)
+        Room for slots that made room, or moved together, and where they were.
     """
 
     random: Words
@@ -81,6 +83,7 @@ class Walk(NamedTuple):
     none: FloatArray
     nodes: Int32
     displaced: Int32
+    bundle: Int32
 
 
 def new_walk(t: Tables, seed: int) -> Walk:
@@ -110,6 +113,7 @@ def new_walk(t: Tables, seed: int) -> Walk:
         np.zeros(quantities),
         np.zeros(int(np.diff(t.task_slot).max(initial=0)), np.int32),
         np.zeros((CHAIN_LENGTH, 2), np.int32),
+        np.zeros((BUNDLE, 2), np.int32),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.changing import choose, move, put
+from optalloc.engines.local.changing import move, put
 from optalloc.engines.local.ejection import try_ejection
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
 from optalloc.engines.local.rows import Rows
@@ -34,7 +34,7 @@ from optalloc.engines.local.walk import (
     note,
     tolerated,
 )
-from optalloc.engines.local.whole import may_run, some_node
+from optalloc.engines.local.whole import may_run, rechoose, some_node
 
 Int32 = NDArray[np.int32]
 
@@ -131,7 +131,7 @@ def _wide(t: Tables, s: State, r: Rows, kind: int, p: int) -> bool:
 def _nodes(t: Tables, s: State, p: int) -> int:
     """How many nodes labels allow a replica."""
     kind = t.block_kind[s.block[p]]
-    return t.allow_start[kind + 1] - t.allow_start[kind]
+    return t.allow_end[kind] - t.allow_start[kind]
 
 
 @compiled
@@ -254,7 +254,7 @@ def _try_change(t: Tables, s: State, w: Walk) -> None:
     w.tried[CHANGE] += 1
     before, slot, size = energy(t, s, w), t.task_slot[task], t.task_slot[task + 1]
     w.nodes[: size - slot] = s.node[slot:size]
-    _rechoose(t, s, w, task, c)
+    rechoose(t, s, w, task, c)
     if c >= 0:
         for i in range(t.choice_replicas[c]):
             note(s, w, slot + i, -1)
@@ -263,22 +263,11 @@ def _try_change(t: Tables, s: State, w: Walk) -> None:
         w.taken[CHANGE] += 1
         judge(t, s, w)
         return
-    _rechoose(t, s, w, task, old)
+    rechoose(t, s, w, task, old)
     for i in range(size - slot):
         if w.nodes[i] >= 0:
             note(s, w, slot + i, -1)
             put(t, s, slot + i, w.nodes[i], 1)
-
-
-@compiled
-def _rechoose(t: Tables, s: State, w: Walk, task: int, c: int) -> None:
-    """Take all replicas of a task off and give it another choice."""
-    for slot in range(t.task_slot[task], t.task_slot[task + 1]):
-        if s.node[slot] >= 0:
-            note(s, w, slot, s.node[slot])
-            put(t, s, slot, s.node[slot], -1)
-    note(s, w, -task - 1, s.choice[task])
-    choose(t, s, task, c)
 
 
 @compiled

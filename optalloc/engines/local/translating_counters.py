@@ -121,6 +121,7 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
         "counter_owner": _flat([_owners(block) for block in counters.blocks], np.int32),
         "owner_term": np.repeat(np.arange(len(terms)), [t.owners for t in terms]).astype(np.int32),
         "owner_bound": _flat([_bounds(term) for term in terms], np.float64),
+        **_obligations(problem, counters),
         "term_sense": np.array([SENSE[t.limit.sense] if t.limit else 0 for t in terms], np.int32),
         "term_rho": np.array([float(block.rule) for block in counters.blocks]),
         "term_weight": np.array([b.weight for b in counters.blocks]).reshape(
@@ -133,6 +134,30 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
         "term_start": np.array(
             [*(block.first_owner for block in counters.blocks), counters.owners], np.int64
         ),
+    }
+
+
+def _obligations(problem: Problem, counters: Counters) -> dict[str, Any]:
+    """The limits that depend on which tasks there are, and the classes that bring them about."""
+    number, whole = np.zeros(counters.owners), np.full(counters.owners, -1, np.int64)
+    classes, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for block in counters.blocks:
+        obligation = block.term.obligation
+        if obligation is not None:
+            mine = slice(block.first_owner, block.first_owner + block.term.owners)
+            number[mine], whole[mine] = obligation.number, block.start + obligation.whole
+            member = obligation.membership
+            must = problem.class_required[member.task_class]
+            classes.append(member.task_class[must])
+            owners.append(block.first_owner + member.part[must])
+    of_class, owner = np.concatenate(classes), np.concatenate(owners)
+    order = np.argsort(of_class, kind="stable")
+    start = np.searchsorted(of_class[order], np.arange(problem.classes + 1))
+    return {
+        "owner_number": number,
+        "owner_whole": whole,
+        "obliged_start": start.astype(np.int32),
+        "obliged_owner": owner[order].astype(np.int32),
     }
 
 

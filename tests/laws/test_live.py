@@ -15,7 +15,8 @@ from restricting import Restricted, restrict
 from test_local import set_
 
 from optalloc.engines.local import moves
-from optalloc.engines.local.live import Inexact, Live, LiveError, NoMore, NotSo
+from optalloc.engines.local.live import Inexact, Live, LiveError, NotSo
+from optalloc.engines.local.walk import SHIFT, SWAP
 from optalloc.formulation.registry import policy_classes
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import DEVICE, Instance, Resource
@@ -61,7 +62,7 @@ def walk(live: Live, rng: Random) -> None:
     """Take anything anywhere."""
     placed = live._record.placed
     set_(placed, temperature=1e9, penalty=1.0)
-    for kind in (moves.SHIFT, moves.SWAP):
+    for kind in (SHIFT, SWAP):
         placed.walk.tries[kind] = rng.choice([2, 2 * moves.SINGLE_TRIES])
     moves.anneal(*placed.walking, MOVES)
 
@@ -110,7 +111,9 @@ def return_task(live: Live, rng: Random) -> None:
 
 
 def add_task(live: Live, rng: Random) -> None:
-    live.add_task(rng.choice(live.instance.tasks).name)
+    before = {name: live.where(name) for name in live.tasks()}
+    added = live.add_task(rng.choice(live.instance.tasks).name)
+    assert {name: live.where(name) for name in live.tasks()} == before | {added: None}
 
 
 def complete(live: Live, _rng: Random) -> None:
@@ -218,3 +221,31 @@ def test_a_fork_and_its_parent_do_not_see_what_the_other_does(kind: str) -> None
             assert other._waiting == waiting
             mine.recheck()
     assert forks > 0
+
+
+@pytest.mark.parametrize("kind", policy_classes())
+def test_a_rollback_undoes_all_edits(kind: str) -> None:
+    changed = 0
+    for seed in range(SEEDS):
+        live = kept_alive(instances_with(policy_classes()[kind], seed), seed)
+        if live is None:
+            continue
+        rng = Random(seed)
+        for edit in rng.sample(EDITS_DRAWN, 4):
+            with suppress(LiveError):
+                edit(live, rng)
+        before, checkpoint = snapshot(live), live.checkpoint()
+        for edit in rng.sample(EDITS_DRAWN, 4):
+            with suppress(LiveError):
+                edit(live, rng)
+        changed += snapshot(live) != before
+        live.rollback(checkpoint)
+        assert snapshot(live) == before
+        live.recheck()
+    assert changed > 0
+
+
+def snapshot(live: Live) -> tuple[object, ...]:
+    """All that can be asked."""
+    nodes = [live.node_state(name) for name in live.instance.columns.node_names]
+    return [live.where(name) for name in live.tasks()], live.tasks(), nodes, live.standing()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optalloc.engines.local.tables import EXCESS, NO_HOME, Tables
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.problem import Problem
+from optalloc.instance.model import Instance
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -42,6 +43,8 @@ class Frame:
 
     Parameters
     ----------
+    stated
+        The instance as it was stated, perhaps with less tasks of some entries.
     problem
         A problem without merging: each task entry has classes of its own, in order.
     tables
@@ -66,10 +69,10 @@ class Frame:
         For a fold that cannot do without those who are absent.
     """
 
-    def __init__(self, problem: Problem, tables: Tables) -> None:
+    def __init__(self, stated: Instance, problem: Problem, tables: Tables) -> None:
         classes = problem.task_classes
         copies = np.bincount(classes.task, classes.count, problem.columns.tasks)
-        self.problem = problem
+        self.stated, self.problem = stated, problem
         self.absent = problem.classes
         self.entry_task = np.concatenate([[0], np.cumsum(copies)]).astype(np.int64)
         self.tables = _with_absent(tables)

@@ -14,9 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local import changing, moves
+from optalloc.engines.local import moves
 from optalloc.engines.local.frame import Frame
 from optalloc.engines.local.record import CLOSED, GONE, OPEN, Record
+from optalloc.engines.local.scene import Scene
 from optalloc.engines.local.state import FEASIBLE
 from optalloc.engines.local.translating import build_tables
 from optalloc.engines.local.walk import CHANGE, KINDS, SHIFT, SWAP
@@ -71,6 +72,22 @@ class Standing:
     levels: tuple[float, ...]
     missing: int
     feasible: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How a live problem was, to come back to.
+
+    Parameters
+    ----------
+    scene
+        What was there, and where.
+    waiting
+        Tasks that waited to be placed.
+    """
+
+    scene: Scene
+    waiting: tuple[str, ...]
 
 
 class Live:
@@ -137,10 +154,10 @@ class Live:
             room[entry] += more
         self._frame = self._framed(room)
         copy_of = np.arange(room.sum()) - np.repeat(np.cumsum(room) - room, room)
-        there = (copy_of < np.repeat(stated, room)).astype(np.int64)
-        values = np.full(there.size + self._frame.tables.slot_task.size, -1, np.int64)
+        there = copy_of < np.repeat(stated, room)
         self._record = Record.new(self._frame, seed)
-        self._record.go(there, np.full(len(self._node), OPEN), values)
+        node = np.full(self._frame.nodes, OPEN, np.int32)
+        self._record.go(Scene.empty(self._frame, there, node))
         self._waiting = dict.fromkeys(self.tasks())
 
     def fork(self) -> Live:
@@ -151,6 +168,29 @@ class Live:
         made = copy.copy(self)
         made._record, made._waiting = self._record.fork(), dict(self._waiting)
         return made
+
+    def checkpoint(self) -> Checkpoint:
+        """What to come back to: O(tasks, replicas and nodes), a few bytes each."""
+        return Checkpoint(self._record.scene(), tuple(self._waiting))
+
+    def rollback(self, to: Checkpoint) -> None:
+        """Come back: what is there, and what is placed, is as it was at a checkpoint.
+
+        O(what has changed since), beside one look at all tasks and replicas: where there are many
+        groups and nodes, and so a large state, that is much less than a fork costs.
+
+        Raises
+        ------
+        NotSo
+            For a checkpoint of another problem, or of a fork that has made room for more tasks.
+        """
+        theirs, mine = to.scene.frame, self._frame
+        if theirs.stated is not mine.stated or np.any(
+            np.diff(theirs.entry_task) > np.diff(mine.entry_task)
+        ):
+            raise NotSo("expected a checkpoint of this problem, got one of another, or a larger")
+        self._record.back(to.scene.on(mine))
+        self._waiting = dict.fromkeys(to.waiting)
 
     # -- nodes ---------------------------------------------------------------------------------
 
@@ -312,11 +352,8 @@ class Live:
         task = self._task_in(name, there=True)
         choice, nodes = self._read(task, placed)
         self._record.take_off(task)
-        records, tables = self._record.placed.compiled[:2], self._frame.tables
         if choice >= 0:
-            changing.choose(*records, task, choice)
-            for i, n in enumerate(nodes):
-                changing.put(*records, int(tables.task_slot[task]) + i, n, 1)
+            self._record.put(task, choice, nodes)
         self._record.settle()
         self._waiting.pop(name, None)
 
@@ -458,7 +495,7 @@ class Live:
             message = f"{self._no_more(entry, int(room[entry]))}; for more, {error}"
             raise NoMore(message) from error
         made = Record.new(frame, self._seed)
-        made.go(*_moved(old, frame))
+        made.go(old.scene().on(frame))
         made.placed.walk.random[:] = old.placed.walk.random
         self._frame, self._record = frame, made
 
@@ -473,7 +510,7 @@ class Live:
         instance = from_document(Document(**fields))
         problem = Problem(instance, read_objective(instance, self._objective), merge=False)
         try:
-            return Frame(problem, build_tables(problem))
+            return Frame(self.instance, problem, build_tables(problem))
         except Unsupported as error:
             raise Inexact(f"the search cannot follow {error}") from None
 
@@ -481,23 +518,3 @@ class Live:
         task = self.instance.tasks[entry]
         why = ", which run now" if task.current is not None else ""
         return NoMore(f"expected an absent task of {task.name!r}: it has {count}, all there{why}")
-
-
-def _moved(old: Record, frame: Frame) -> tuple[IntArray, IntArray, IntArray]:
-    """What is there and placed by a record, in the numbers of a frame with more tasks."""
-    before, after, state = old.frame, frame.tables, old.placed.state
-    tasks = np.arange(before.entry_task[-1])
-    entry = np.searchsorted(before.entry_task, tasks, "right") - 1
-    task = frame.entry_task[entry] + tasks - before.entry_task[entry]
-    there = np.zeros(int(frame.entry_task[-1]), np.int64)
-    there[task] = old.placed.tables.task_class != before.absent
-    choice = np.full(there.size, -1, np.int64)
-    number = state.choice - before.tables.class_choice[before.tables.task_class]
-    choice[task] = np.where(
-        state.choice < 0, -1, after.class_choice[after.task_class[task]] + number
-    )
-    of_task = before.tables.slot_task
-    offset = np.arange(of_task.size) - before.tables.task_slot[of_task]
-    node = np.full(after.slot_task.size, -1, np.int64)
-    node[after.task_slot[task[of_task]] + offset] = state.node
-    return there, old.presence.node.astype(np.int64), np.concatenate([choice, node])

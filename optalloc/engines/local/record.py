@@ -8,6 +8,7 @@ that has no choices.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from optalloc.engines.local.frame import Frame
 from optalloc.engines.local.packing import Bytes, lay_out, pack
 from optalloc.engines.local.placed import HISTORY, Placed
 from optalloc.engines.local.rows import least_unary
+from optalloc.engines.local.scene import Scene
 from optalloc.engines.local.state import NOWHERE, State, new_state
 from optalloc.engines.local.tables import NO_HOME
 from optalloc.engines.local.walk import LIMIT, VIOLATION, Walk, energy, new_walk
@@ -187,6 +189,14 @@ class Record:
         if self.placed.state.choice[task] >= 0:
             whole.rechoose(*self.placed.compiled, task, -1)
 
+    def put(self, task: int, choice: int, nodes: Sequence[int]) -> None:
+        """Place a task that is left out; -1 stands for no replica."""
+        records, first = self.placed.compiled[:2], int(self.placed.tables.task_slot[task])
+        changing.choose(*records, task, choice)
+        for i, n in enumerate(nodes):
+            if n >= 0:
+                changing.put(*records, first + i, n, 1)
+
     def remove(self, task: int) -> None:
         """Take a task away."""
         self.take_off(task)
@@ -265,14 +275,42 @@ class Record:
 
     # -- afresh --------------------------------------------------------------------------------
 
-    def go(self, there: IntArray, node: IntArray, values: IntArray) -> None:
-        """Take what is not there away from a record of everything, and go to a placement."""
-        for task in np.flatnonzero(there == 0).tolist():
+    def scene(self) -> Scene:
+        """What is there and where. O(tasks, replicas and nodes), a few bytes each."""
+        tables, state = self.placed.tables, self.placed.state
+        there = tables.task_class != self.frame.absent
+        copies = (array.copy() for array in (self.presence.node, state.choice, state.node))
+        return Scene(self.frame, there, *copies)
+
+    def go(self, scene: Scene) -> None:
+        """Take what is not there away from a record of everything, and go to the placement."""
+        # The first of an entry to be absent is the first to come.
+        for task in np.flatnonzero(~scene.there)[::-1].tolist():
             self.remove(task)
-        for n in np.flatnonzero(node != OPEN).tolist():
-            self.set_node(n, int(node[n]))
-        choice, place = np.split(values.astype(np.int32), [there.size])
-        whole.load(*self.placed.compiled, choice, place)
+        for n in np.flatnonzero(scene.node != OPEN).tolist():
+            self.set_node(n, int(scene.node[n]))
+        whole.load(*self.placed.compiled, scene.choice, scene.place)
+
+    def back(self, scene: Scene) -> None:
+        """Undo all that differs. O(what has changed), beside a look at all tasks and replicas."""
+        now, slot_task = self.scene(), self.placed.tables.slot_task
+        changed = (now.there != scene.there) | (now.choice != scene.choice)
+        changed[slot_task[now.place != scene.place]] = True
+        tasks = np.flatnonzero(changed).tolist()
+        for task in tasks:
+            self.take_off(task)
+        for n in np.flatnonzero(now.node != scene.node).tolist():
+            self.set_node(n, int(scene.node[n]))
+        first = self.placed.tables.task_slot
+        for task in tasks:
+            if now.there[task] and not scene.there[task]:
+                self.remove(task)
+            if scene.there[task] and not now.there[task]:
+                self.add(task)
+            if scene.choice[task] >= 0:
+                nodes = scene.place[first[task] : first[task + 1]]
+                self.put(task, int(scene.choice[task]), nodes.tolist())
+        self.settle()
 
     def recheck(self) -> None:
         """Make the record afresh and compare.
@@ -283,8 +321,7 @@ class Record:
             When a part of the record is not what it says is there and placed; the message names it.
         """
         afresh = Record.new(self.frame, 0)
-        there = (self.placed.tables.task_class != self.frame.absent).astype(np.int64)
-        afresh.go(there, self.presence.node.astype(np.int64), self.placed.values())
+        afresh.go(self.scene())
         pairs = {
             **_both(self.placed.state, afresh.placed.state, HISTORY),
             **_both(self.placed.tables, afresh.placed.tables, ("allow_node",)),

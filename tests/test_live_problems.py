@@ -7,7 +7,11 @@ import pytest
 
 from optalloc import policies as rules
 from optalloc.engines.local import whole
-from optalloc.engines.local.live import Inexact, Live, NoMore, NotSo, UnknownName
+from optalloc.engines.local.live import Live
+from optalloc.engines.local.names import Inexact, NoMore, NotSo, UnknownName
+from optalloc.engines.local.state import State
+from optalloc.engines.local.tables import Tables
+from optalloc.engines.local.walk import Walk
 from optalloc.instance.model import Configuration, Group, Instance, Node, Resource, Task
 from optalloc.solution import Placed
 
@@ -152,7 +156,7 @@ def test_the_best_placement_is_forgotten() -> None:
     walk = live._record.placed.walk
     assert np.isfinite(walk.best[0])
     live.remove_task("web/0")
-    live.add_task("db")
+    live.add_task("web")
     assert not np.isfinite(walk.best[0])
     live.complete()
     assert walk.best[0] == live._record.placed.state.total[0]
@@ -197,7 +201,7 @@ def test_room_is_made_for_more_tasks() -> None:
 
 def running(**changes: object) -> Instance:
     """Tasks that run now, one of them on two nodes, and what it costs to move them."""
-    costs = {"n0": {"n2": 5}, "n1": {"n2": 1, "n3": 1}}
+    costs: dict[str, dict[str, float]] = {"n0": {"n2": 5}, "n1": {"n2": 1, "n3": 1}}
     stated: dict[str, object] = {
         "resources": {"cpu": Resource(transient=True)},
         "tasks": [
@@ -293,9 +297,12 @@ def test_edits_touch_only_the_nodes_of_what_they_speak_of(monkeypatch: pytest.Mo
     assert touched() == set()
     taken: list[int] = []
     plain = whole.rechoose
-    monkeypatch.setattr(
-        whole, "rechoose", lambda t, s, w, task, c: (taken.append(task), plain(t, s, w, task, c))
-    )
+
+    def counting(t: Tables, s: State, w: Walk, task: int, c: int) -> None:
+        taken.append(task)
+        plain(t, s, w, task, c)
+
+    monkeypatch.setattr(whole, "rechoose", counting)
     evicted = live.disable_node("n3")
     assert touched() == {"n3"}
     assert len(taken) == len(evicted) > 0

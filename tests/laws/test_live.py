@@ -15,7 +15,8 @@ from restricting import Restricted, restrict
 from test_local import set_
 
 from optalloc.engines.local import moves
-from optalloc.engines.local.live import Inexact, Live, LiveError, NotSo
+from optalloc.engines.local.live import Live
+from optalloc.engines.local.names import Inexact, LiveError, NotSo
 from optalloc.engines.local.walk import SHIFT, SWAP
 from optalloc.formulation.registry import policy_classes
 from optalloc.instance.errors import InstanceError

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local import moves
 from optalloc.engines.local.frame import Frame
+from optalloc.engines.local.names import Inexact, Names, NoMore, NotSo, UnknownName
 from optalloc.engines.local.record import CLOSED, GONE, OPEN, Record
 from optalloc.engines.local.scene import Scene
 from optalloc.engines.local.state import FEASIBLE
@@ -33,26 +34,6 @@ from optalloc.solution import Placed
 IntArray = NDArray[np.int64]
 NodeState = Literal["open", "disabled", "removed"]
 STATES: tuple[NodeState, ...] = ("open", "disabled", "removed")
-
-
-class LiveError(OptallocError):
-    """Something that cannot be done to a live problem as it is."""
-
-
-class UnknownName(LiveError):
-    """Nothing has the name."""
-
-
-class NotSo(LiveError):
-    """What is named is not as it must be for that: absent already, say, or there."""
-
-
-class Inexact(LiveError):
-    """A term of the problem would not be exact any more."""
-
-
-class NoMore(LiveError):
-    """There are no more tasks of an entry, and there cannot be."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +78,7 @@ class Live:
     quanta chosen for all of it. A task that ran on a node that was removed runs nowhere any more:
     wherever it goes, it is not moved. A node that is disabled is still there.
 
-    Tasks are called as in solutions: those of an entry ``web`` with a count ``web/0``, ``web/1``
-    and so on. The first task of an entry without one is ``web``, and those added ``web/1``, ...
+    Names are those of solutions, see `Names`.
 
     Parameters
     ----------
@@ -142,13 +122,12 @@ class Live:
     ) -> None:
         self.instance = instance
         self._objective, self._seed = objective, seed
-        self._entry = {task.name: e for e, task in enumerate(instance.tasks)}
-        self._node = instance.columns.node_index
+        self._names = Names(instance)
         self._waiting: dict[str, None] = {}
         stated = np.array([task.count for task in instance.tasks], np.int64)
         room = stated.copy()
         for name, more in (spare or {}).items():
-            entry = self._entry_of(name)
+            entry = self._names.entry(name)
             if more and instance.tasks[entry].current is not None:
                 raise self._no_more(entry, int(stated[entry]))
             room[entry] += more
@@ -196,7 +175,7 @@ class Live:
 
     def node_state(self, name: str) -> NodeState:
         """Whether a node is open, disabled or removed."""
-        return STATES[self._record.presence.node[self._node_of(name)]]
+        return STATES[self._record.presence.node[self._names.node(name)]]
 
     def disable_node(self, name: str, *, evict: bool = True) -> tuple[str, ...]:
         """Let nothing come to an open node; the tasks that were taken off it for that.
@@ -314,7 +293,7 @@ class Live:
             Where all are there, and either run now, so that there are no others, or the search has
             no form for more.
         """
-        e = self._entry_of(entry)
+        e = self._names.entry(entry)
         if self._record.presence.free[e] < 0:
             self._grow(e)
         task = int(self._record.presence.free[e])
@@ -400,52 +379,25 @@ class Live:
 
     # -- names ---------------------------------------------------------------------------------
 
-    def _node_of(self, name: str) -> int:
-        if name not in self._node:
-            raise UnknownName(f"expected a node ({choices(self._node)}), got {name!r}")
-        return self._node[name]
-
     def _node_in(self, name: str, *wanted: int) -> int:
         """A node that must be in one of some states."""
-        n = self._node_of(name)
+        n = self._names.node(name)
         now = int(self._record.presence.node[n])
         if now not in wanted:
             states = " or ".join(STATES[state] for state in wanted)
             raise NotSo(f"expected a node that is {states}, got {name!r}, which is {STATES[now]}")
         return n
 
-    def _entry_of(self, name: str) -> int:
-        if name not in self._entry:
-            known = choices(self._entry)
-            raise UnknownName(f"expected the name of a task entry ({known}), got {name!r}")
-        return self._entry[name]
-
     def _task_in(self, name: str, there: bool) -> int:
         """A task that must be there, or absent."""
-        task = self._task_of(name)
+        task = self._names.task(self._frame, name)
         if self._record.is_there(task) != there:
             wanted, got = ("there", "absent") if there else ("absent", "there")
             raise NotSo(f"expected a task that is {wanted}, got {name!r}, which is {got}")
         return task
 
-    def _task_of(self, name: str) -> int:
-        stated, _, number = name.rpartition("/")
-        entry, number = (self._entry[name], "0") if name in self._entry else (-1, number)
-        if entry < 0 and number.isdecimal() and name == f"{stated}/{int(number)}":
-            entry = self._entry.get(stated, -1)
-        task = int(self._frame.entry_task[entry]) + int(number) if entry >= 0 else -1
-        known = entry >= 0 and task < self._frame.entry_task[entry + 1]
-        if not known or self._name_of(task) != name:
-            raise UnknownName(f"expected the name of a task, such as {self._some()}, got {name!r}")
-        return task
-
-    def _some(self) -> str:
-        return repr(self._name_of(0)) if self._entry else "none"
-
     def _name_of(self, task: int) -> str:
-        entry = self._frame.entry_of(task)
-        number, stated = task - int(self._frame.entry_task[entry]), self.instance.tasks[entry]
-        return stated.name if number == 0 and stated.count == 1 else f"{stated.name}/{number}"
+        return self._names.of_task(self._frame, task)
 
     def _bulk(self, task: int) -> float:
         """How large a task is in its first choice."""
@@ -465,7 +417,7 @@ class Live:
         if stated not in names:
             raise UnknownName(f"expected a configuration ({choices(names)}), got {stated!r}")
         choice, name = names[stated], self._name_of(task)
-        nodes = [self._node_of(n) for n, count in placed.nodes.items() for _ in range(count)]
+        nodes = [self._names.node(n) for n, count in placed.nodes.items() for _ in range(count)]
         if len(nodes) != tables.choice_replicas[choice]:
             size = tables.choice_replicas[choice]
             raise NotSo(f"expected {size} replicas of {name!r}, got {len(nodes)}")

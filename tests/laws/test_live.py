@@ -17,6 +17,7 @@ from test_local import set_
 from optalloc.engines.local import moves
 from optalloc.engines.local.live import Live
 from optalloc.engines.local.names import Inexact, LiveError, NotSo
+from optalloc.engines.local.record import OPEN
 from optalloc.engines.local.walk import SHIFT, SWAP
 from optalloc.formulation.registry import policy_classes
 from optalloc.instance.errors import InstanceError
@@ -60,12 +61,18 @@ def in_its_quanta(instance: Instance) -> Instance:
 
 
 def walk(live: Live, rng: Random) -> None:
-    """Take anything anywhere."""
-    placed = live._record.placed
+    """Take anything anywhere, but nothing to where it must not go, nor what is absent."""
+    placed, closed = live._record.placed, np.append(live._record.presence.node != OPEN, False)
+    before = placed.state.node.copy()
     set_(placed, temperature=1e9, penalty=1.0)
     for kind in (SHIFT, SWAP):
         placed.walk.tries[kind] = rng.choice([2, 2 * moves.SINGLE_TRIES])
     moves.anneal(*placed.walking, MOVES)
+    after = placed.state.node
+    # The last one stands for nowhere.
+    assert not np.any(closed[after] & (after != before))
+    absent = placed.tables.task_class == live._frame.absent
+    assert np.all(placed.state.choice[absent] < 0)
 
 
 def a_node(live: Live, rng: Random, *states: str) -> str:

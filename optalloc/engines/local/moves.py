@@ -34,7 +34,7 @@ from optalloc.engines.local.walk import (
     note,
     tolerated,
 )
-from optalloc.engines.local.whole import may_run, rechoose, some_node
+from optalloc.engines.local.whole import may_be, may_run, rechoose, some_node
 
 Int32 = NDArray[np.int32]
 
@@ -143,7 +143,7 @@ def _take(t: Tables, s: State, r: Rows, kind: int, p: int, i: int, moved: Int32)
         return 1
     q = r.found[i]
     moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, s.node[p]
-    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, s.node[p])
+    allowed = s.block[p] != s.block[q] and may_be(t, s, p, s.node[q]) and may_be(t, s, q, s.node[p])
     return 2 if allowed else 0
 
 
@@ -165,7 +165,7 @@ def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> i
     if kind in (SHIFT, HOME):
         to = some_node(t, w, s.block[p]) if kind == SHIFT else _home(t, w, p)
         moved[0, TO] = to
-        return 1 if to != s.node[p] and _may(t, s, p, to) else 0
+        return 1 if to != s.node[p] and may_be(t, s, p, to) else 0
     q = _partner(t, s, w, kind, p)
     if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q]:
         return 0
@@ -173,7 +173,7 @@ def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> i
     moved[0, TO], moved[1, SLOT], moved[1, TO] = second, q, third
     if second in (s.node[p], third):
         return 0
-    return 2 if _may(t, s, p, second) and _may(t, s, q, third) else 0
+    return 2 if may_be(t, s, p, second) and may_be(t, s, q, third) else 0
 
 
 @compiled
@@ -212,11 +212,6 @@ def _commit(t: Tables, s: State, w: Walk, kind: int, count: int, moved: Int32, m
     w.taken[kind] += 1
     judge(t, s, w)
     return True
-
-
-@compiled
-def _may(t: Tables, s: State, slot: int, n: int) -> bool:
-    return t.allowed[t.block_kind[s.block[slot]], n]
 
 
 @compiled

@@ -16,8 +16,14 @@ Int32 = NDArray[np.int32]
 
 
 @compiled
+def may_be(t: Tables, s: State, slot: int, n: int) -> bool:
+    """Whether a replica may come to a node."""
+    return t.allowed[t.block_kind[s.block[slot]], n]
+
+
+@compiled
 def some_node(t: Tables, w: Walk, block: int) -> int:
-    """A node that labels allow, at random."""
+    """A node that labels allow, at random; any where all of those are closed."""
     kind = t.block_kind[block]
     first = t.allow_start[kind]
     return t.allow_node[first + below(w.random, t.allow_end[kind] - first)]

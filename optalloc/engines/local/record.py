@@ -82,8 +82,8 @@ class Record:
     """
 
     def __init__(self, frame: Frame, like: dict[str, NDArray[Any]], block: Bytes) -> None:
-        self.frame, self.like, self.block = frame, like, block
-        views = lay_out(like, block)
+        self.frame, self.block = frame, block
+        self.arrays = views = lay_out(like, block)
         tables = frame.tables._replace(**_of("tables", views))
         state, walked = State(**_of("state", views)), Walk(**_of("walk", views))
         self.placed = Placed.of(tables, state, walked)
@@ -107,7 +107,7 @@ class Record:
 
     def fork(self) -> Record:
         """Copy what changes, and share what does not."""
-        return Record(self.frame, self.like, self.block.copy())
+        return Record(self.frame, self.arrays, self.block.copy())
 
     # -- nodes ---------------------------------------------------------------------------------
 

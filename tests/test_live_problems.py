@@ -57,6 +57,8 @@ def test_unknown_names_are_told_with_what_was_expected() -> None:
         live.add_task("web/0")
     with pytest.raises(UnknownName, match="task entry"):
         Live(cluster(), spare={"none": 1})
+    with pytest.raises(NotSo, match="at least 0 spare tasks of 'db', got -1"):
+        Live(cluster(), spare={"db": -1})
 
 
 def test_what_is_absent_or_closed_already_is_told() -> None:

@@ -93,8 +93,8 @@ class Live:
     ------
     UnknownName
         For spare tasks of an entry that the instance does not have.
-    NoMore
-        For spare tasks of an entry whose tasks run now.
+    NotSo, NoMore
+        For less than 0 of them, and for some of an entry whose tasks run now.
     Inexact
         Where a term of the problem cannot follow, or the search has no form for it.
 
@@ -128,6 +128,8 @@ class Live:
         room = stated.copy()
         for name, more in (spare or {}).items():
             entry = self._names.entry(name)
+            if more < 0:
+                raise NotSo(f"expected at least 0 spare tasks of {name!r}, got {more}")
             if more and instance.tasks[entry].current is not None:
                 raise self._no_more(entry, int(stated[entry]))
             room[entry] += more

@@ -112,6 +112,26 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Obligation:
+    """A limit from below that tasks bring about: in full by one that must be placed.
+
+    Where a task of part j must be placed, ``number[j]`` is the bound of j and aggregate
+    ``whole[j]`` counts nothing; else the bound is 0 and the aggregate counts ``-number[j]``.
+
+    Parameters
+    ----------
+    membership
+        Task classes by owner.
+    number, whole : (owners,)
+        What each owner wants, and the aggregate that says whether anything of it is placed.
+    """
+
+    membership: Membership
+    number: IntArray
+    whole: IntArray
+
+
+@dataclass(frozen=True)
 class Linked:
     """A valid inequality for indicator shapes: ``family[k] <= capacity[k] * shape_k``."""
 
@@ -141,6 +161,8 @@ class Term:
         Makes the term a rule: each j is limited, and the value is the sum of the violations.
     linked
         Valid inequalities that tighten the relaxation.
+    obligation
+        How the limit depends on which tasks there are, if it does.
     """
 
     family: Family
@@ -152,6 +174,7 @@ class Term:
     outer: Fold = "sum"
     limit: Limit | None = None
     linked: tuple[Linked, ...] = ()
+    obligation: Obligation | None = None
 
 
 @dataclass(frozen=True)

@@ -142,11 +142,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): SLACK,
     (
         "build_spread",
-        "must[member.part[problem.class_required[member.task_class]]] = True",
-        "True -> False",
-    ): "required tasks are always placed: the group counts as placed without a special case",
-    (
-        "build_spread",
         "blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))",
         "1 -> 2",
     ): "a block only has to be as large as the group",

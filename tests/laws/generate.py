@@ -370,7 +370,7 @@ def _policy(rng: Random, policy_class: type[Policy], t: int) -> Policy:
     return policy_class(**fields, **name)
 
 
-def _fits(policy: Policy, instance: Instance) -> Policy:
+def fitting(policy: Policy, instance: Instance) -> Policy:
     """The policy without references to what an instance does not have."""
     known = set(instance.columns.resources)
     if isinstance(policy, p.PairMoveCost):
@@ -446,7 +446,7 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
     if rng.random() < 0.15 and policy_class not in (p.Capacity, p.Labels, p.TransientCapacity):
         policies.append(replace(_policy(rng, policy_class, 9), name="again"))
-    policies = [_fits(policy, space.instance) for policy in policies]
+    policies = [fitting(policy, space.instance) for policy in policies]
     return _stated(rng, space, policies, unit)
 
 

@@ -195,6 +195,21 @@ def own_arithmetic_is_the_checkers(formulated: Formulated) -> None:
             assert evaluator.metric(metric) == scored.report.values[i], label
 
 
+def obligations_are_the_limits(formulated: Formulated) -> None:
+    """What is said of a limit that tasks bring about is how it stands with all tasks there."""
+    for metric in formulated.problem.metrics.values():
+        for _, term in metric.terms:
+            if term.obligation is not None and term.limit is not None:
+                obligation, member = term.obligation, term.obligation.membership
+                must = np.zeros(term.owners, bool)
+                must[member.part[formulated.problem.class_required[member.task_class]]] = True
+                number, whole = obligation.number, obligation.whole
+                assert np.array_equal(term.limit.bound, np.where(must, number, 0))
+                assert np.array_equal(term.factor[whole], np.where(must, 0, -number))
+                assert np.array_equal(term.owner[whole], np.arange(term.owners))
+                assert np.all(number > 0)
+
+
 def metrics_are_exact(formulated: Formulated, form: Form) -> None:
     """With x and y fixed, every policy encodes to its value on every side that it has.
 
@@ -393,6 +408,7 @@ def check(case: Case) -> None:
 
 def check_fixed(formulated: Formulated) -> None:
     """Check the laws that need no search."""
+    obligations_are_the_limits(formulated)
     own_arithmetic_is_the_checkers(formulated)
     for form in FORMS:
         metrics_are_exact(formulated, form)

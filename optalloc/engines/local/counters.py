@@ -159,21 +159,45 @@ def _own(t: Tables, s: State, o: int, step: float) -> None:
     if t.term_outer[term] != 0:
         top = 2 * t.term_start[term] + 1
         before = t.term_outer[term] * s.tree[top]
-        _replay(t, s, term, o)
+        _replay(t, s, term, o, True)
         after = t.term_outer[term] * s.tree[top]
     if after != before:
         _worth(t, s, term, after - before)
 
 
 @compiled
-def _replay(t: Tables, s: State, term: int, o: int) -> None:
-    """Play an owner's matches again."""
+def _replay(t: Tables, s: State, term: int, o: int, plays: bool) -> None:
+    """Play an owner's matches again; who does not play loses them all."""
     first, size = t.term_start[term], t.term_start[term + 1] - t.term_start[term]
     at, i = 2 * first, size + o - first
-    s.tree[at + i] = t.term_outer[term] * _beyond(s, o, s.owner[o, OWNED])
+    s.tree[at + i] = t.term_outer[term] * _beyond(s, o, s.owner[o, OWNED]) if plays else -np.inf
     while i > 1:
         i //= 2
         s.tree[at + i] = max(s.tree[at + 2 * i], s.tree[at + 2 * i + 1])
+
+
+@compiled
+def oblige(t: Tables, s: State, f: int, o: int, number: float, obliged: bool) -> None:
+    """Let a task that must be placed bring about an owner's limit, or what is placed alone."""
+    i, before = t.owner_whole[o], _beyond(s, o, s.owner[o, OWNED])
+    shaped = _shaped(t.family_shape[f], s.counter[i, Y], s.counter[i, PARAMETER])
+    factor = 0.0 if obliged else -number
+    s.owner[o, OWNED] += (factor - s.counter[i, FACTOR]) * shaped
+    s.counter[i, FACTOR] = factor
+    s.owner[o, BOUND] = number if obliged else 0.0
+    _worth(t, s, _term(s, o), _beyond(s, o, s.owner[o, OWNED]) - before)
+
+
+@compiled
+def play(t: Tables, s: State, o: int, plays: bool) -> None:
+    """Let an owner play in the fold of its term, or not; a fold of none is 0."""
+    term = _term(s, o)
+    top = 2 * t.term_start[term] + 1
+    before = s.tree[top]
+    _replay(t, s, term, o, plays)
+    after = s.tree[top]
+    step = (after if after > -np.inf else 0.0) - (before if before > -np.inf else 0.0)
+    _worth(t, s, term, t.term_outer[term] * step)
 
 
 @compiled

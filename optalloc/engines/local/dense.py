@@ -45,10 +45,26 @@ def start_nodes(t: Tables, s: State) -> None:
     for n in range(s.replicas.size):
         s.cost[n, :] = 0.0
         s.over[n] = 0.0
-        for d in range(t.rho.size):
-            s.room[n, CAP, d] = t.cap[n, d] - t.base[n, d]
-            s.room[n, THRESHOLD, d] = t.threshold[n, d] - t.base[n, d]
-        change_node(t, s, n, t.size.shape[1] - 1, 0.0)
+        empty_node(t, s, n, True)
+
+
+@compiled
+def empty_node(t: Tables, s: State, n: int, there: bool) -> None:
+    """Leave the base alone on a node, or not even that: nothing limits one that is not there."""
+    for d in range(t.rho.size):
+        s.room[n, CAP, d] = t.cap[n, d] - t.base[n, d] if there else np.inf
+        s.room[n, THRESHOLD, d] = t.threshold[n, d] - t.base[n, d] if there else np.inf
+    change_node(t, s, n, t.size.shape[1] - 1, 0.0)
+
+
+@compiled
+def rebase_node(t: Tables, s: State, n: int, change: FloatArray) -> None:
+    """Change the base of a node."""
+    for d in range(t.rho.size):
+        t.base[n, d] += change[d]
+        s.room[n, CAP, d] -= change[d]
+        s.room[n, THRESHOLD, d] -= change[d]
+    change_node(t, s, n, t.size.shape[1] - 1, 0.0)
 
 
 @compiled

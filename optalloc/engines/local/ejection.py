@@ -20,7 +20,7 @@ from optalloc.engines.local.walk import (
     note,
     tolerated,
 )
-from optalloc.engines.local.whole import some_node
+from optalloc.engines.local.whole import may_be, some_node
 
 DRAWN = 3
 """Replicas among which the largest is forced in."""
@@ -35,7 +35,7 @@ def try_ejection(t: Tables, s: State, w: Walk) -> None:
     if p < 0:
         return
     origin, target = s.node[p], some_node(t, w, s.block[p])
-    if origin == target:
+    if origin == target or not may_be(t, s, p, target):
         return
     w.tried[EJECT] += 1
     most, before = tolerated(w), energy(t, s, w)
@@ -80,7 +80,7 @@ def _worst(t: Tables, s: State, w: Walk, n: int, to: int, kept: int) -> int:
     for _ in range(LOOKED_AT):
         if slot < 0:
             break
-        if slot != kept and t.allowed[t.block_kind[s.block[slot]], to]:
+        if slot != kept and may_be(t, s, slot, to):
             w.tried[EJECT] += 1
             price = shift_price(t, s, w, slot, to, leave(t, s, w, slot), EJECT, least)
             if price < least:

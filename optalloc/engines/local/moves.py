@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.changing import choose, move, put
+from optalloc.engines.local.changing import move, put
 from optalloc.engines.local.ejection import try_ejection
 from optalloc.engines.local.grouping import try_group
 from optalloc.engines.local.pricing import chain_price, leave, put_price, shift_price
@@ -36,7 +36,7 @@ from optalloc.engines.local.walk import (
     note,
     tolerated,
 )
-from optalloc.engines.local.whole import may_run, some_node
+from optalloc.engines.local.whole import may_be, may_run, rechoose, some_node
 
 Int32 = NDArray[np.int32]
 
@@ -135,7 +135,7 @@ def _wide(t: Tables, s: State, r: Rows, kind: int, p: int) -> bool:
 def _nodes(t: Tables, s: State, p: int) -> int:
     """How many nodes labels allow a replica."""
     kind = t.block_kind[s.block[p]]
-    return t.allow_start[kind + 1] - t.allow_start[kind]
+    return t.allow_end[kind] - t.allow_start[kind]
 
 
 @compiled
@@ -147,7 +147,7 @@ def _take(t: Tables, s: State, r: Rows, kind: int, p: int, i: int, moved: Int32)
         return 1
     q = r.found[i]
     moved[0, TO], moved[1, SLOT], moved[1, TO] = s.node[q], q, s.node[p]
-    allowed = s.block[p] != s.block[q] and _may(t, s, p, s.node[q]) and _may(t, s, q, s.node[p])
+    allowed = s.block[p] != s.block[q] and may_be(t, s, p, s.node[q]) and may_be(t, s, q, s.node[p])
     return 2 if allowed else 0
 
 
@@ -169,7 +169,7 @@ def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> i
     if kind in (SHIFT, HOME):
         to = some_node(t, w, s.block[p]) if kind == SHIFT else _home(t, w, p)
         moved[0, TO] = to
-        return 1 if to != s.node[p] and _may(t, s, p, to) else 0
+        return 1 if to != s.node[p] and may_be(t, s, p, to) else 0
     q = _partner(t, s, w, kind, p)
     if q < 0 or s.node[q] < 0 or s.block[p] == s.block[q]:
         return 0
@@ -177,7 +177,7 @@ def _propose(t: Tables, s: State, w: Walk, kind: int, p: int, moved: Int32) -> i
     moved[0, TO], moved[1, SLOT], moved[1, TO] = second, q, third
     if second in (s.node[p], third):
         return 0
-    return 2 if _may(t, s, p, second) and _may(t, s, q, third) else 0
+    return 2 if may_be(t, s, p, second) and may_be(t, s, q, third) else 0
 
 
 @compiled
@@ -219,11 +219,6 @@ def _commit(t: Tables, s: State, w: Walk, kind: int, count: int, moved: Int32, m
 
 
 @compiled
-def _may(t: Tables, s: State, slot: int, n: int) -> bool:
-    return t.allowed[t.block_kind[s.block[slot]], n]
-
-
-@compiled
 def _away(s: State, w: Walk) -> int:
     """A replica that is not at home, at random; -1 if there is none."""
     if s.away_size[0] == 0:
@@ -258,7 +253,7 @@ def _try_change(t: Tables, s: State, w: Walk) -> None:
     w.tried[CHANGE] += 1
     before, slot, size = energy(t, s, w), t.task_slot[task], t.task_slot[task + 1]
     w.nodes[: size - slot] = s.node[slot:size]
-    _rechoose(t, s, w, task, c)
+    rechoose(t, s, w, task, c)
     if c >= 0:
         for i in range(t.choice_replicas[c]):
             note(s, w, slot + i, -1)
@@ -267,22 +262,11 @@ def _try_change(t: Tables, s: State, w: Walk) -> None:
         w.taken[CHANGE] += 1
         judge(t, s, w)
         return
-    _rechoose(t, s, w, task, old)
+    rechoose(t, s, w, task, old)
     for i in range(size - slot):
         if w.nodes[i] >= 0:
             note(s, w, slot + i, -1)
             put(t, s, slot + i, w.nodes[i], 1)
-
-
-@compiled
-def _rechoose(t: Tables, s: State, w: Walk, task: int, c: int) -> None:
-    """Take all replicas of a task off and give it another choice."""
-    for slot in range(t.task_slot[task], t.task_slot[task + 1]):
-        if s.node[slot] >= 0:
-            note(s, w, slot, s.node[slot])
-            put(t, s, slot, s.node[slot], -1)
-    note(s, w, -task - 1, s.choice[task])
-    choose(t, s, task, c)
 
 
 @compiled

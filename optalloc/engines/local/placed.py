@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local import changing, walk, whole
-from optalloc.engines.local.rows import new_rows
-from optalloc.engines.local.state import new_state
+from optalloc.engines.local.rows import Rows, new_rows
+from optalloc.engines.local.state import State, new_state
 from optalloc.engines.local.structs import by_reference
 from optalloc.engines.local.tables import Tables
-from optalloc.engines.local.walk import new_walk
+from optalloc.engines.local.walk import Walk, new_walk
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -54,12 +55,29 @@ class Placed:
     """A placement under evaluation: the records, and how compiled functions take them."""
 
     def __init__(self, tables: Tables, seed: int, values: IntArray | None) -> None:
-        self.tables = tables
-        self.state, self.walk = new_state(tables), new_walk(tables, seed)
-        self.compiled = by_reference(tables), by_reference(self.state), by_reference(self.walk)
-        self.rows = new_rows(tables)
-        self.walking = (*self.compiled, by_reference(self.rows))
+        self._take(tables, new_state(tables), new_walk(tables, seed))
         self.go(values)
+
+    @classmethod
+    def of(cls, tables: Tables, state: State, walk: Walk) -> Placed:
+        """Take over records as they are."""
+        made = cls.__new__(cls)
+        made._take(tables, state, walk)
+        return made
+
+    def _take(self, tables: Tables, state: State, walk: Walk) -> None:
+        self.tables, self.state, self.walk = tables, state, walk
+        self.compiled = by_reference(tables), by_reference(state), by_reference(walk)
+
+    @cached_property
+    def rows(self) -> Rows:
+        """Rows of candidates, made when they are asked for."""
+        return new_rows(self.tables)
+
+    @cached_property
+    def walking(self) -> tuple[Tables, State, Walk, Rows]:
+        """All records as compiled functions take them."""
+        return (*self.compiled, by_reference(self.rows))
 
     def go(self, values: IntArray | None) -> None:
         """Leave everything out but what is placed by some values."""

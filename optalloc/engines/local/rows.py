@@ -81,7 +81,7 @@ def new_rows(t: Tables) -> Rows:
         np.full(slots, -1, np.int64),
         np.ascontiguousarray(t.class_home[t.slot_class]),
         np.ascontiguousarray(t.size[:, 1:-1:2].min(axis=0)),
-        _least_unary(t),
+        least_unary(t, np.arange(t.block_kind.size)),
         np.zeros(2 * width),
         np.zeros(FOUND, np.int32),
         np.zeros(FOUND),
@@ -98,16 +98,17 @@ def _lines(count: int, lines: int, width: int) -> FloatArray:
     return made
 
 
-def _least_unary(t: Tables) -> FloatArray:
-    least = t.unary[0, 1::2].copy()
+def least_unary(t: Tables, blocks: IntArray) -> FloatArray:
+    """Least unary cost of a replica of some blocks that arrives, over all nodes."""
+    arriving = 2 * blocks + 1
+    least = t.unary[0, arriving].copy()
     for p in np.flatnonzero(t.part_quantity == 0):
-        index = t.part_index[p, 1::2]
         lines, stride, start = t.part_index[p].max() + 1, t.part_stride[p], t.part_start[p]
         values = t.part_value[start : start + lines * stride].reshape(lines, stride)
         # The last one is for blocks of which the part does not speak: index -1.
         lowest = np.append(values[:, t.part_column[p]].min(axis=1), 0.0)
-        least += lowest[index]
-    return least
+        least += lowest[t.part_index[p, arriving]]
+    return np.asarray(least, np.float64)
 
 
 @compiled

@@ -50,7 +50,7 @@ class Tables(NamedTuple):
         Line of `allowed`, and size over all dense dimensions, each relative to its mean.
     block_held : (B)
         Room that is held twice while a replica is away from home, likewise.
-    allowed, allow_start, allow_node
+    allowed, allow_start, allow_end, allow_node
         Mask (kinds, N), and the same as lists of nodes by kind.
     home_start, home_node, home_running
         Where replicas of each class run now, and how many.
@@ -104,6 +104,11 @@ class Tables(NamedTuple):
         Constant, parameter of the shape, factor and owner of each counter.
     owner_term, owner_bound
         Term and limit of each owner.
+    owner_number, owner_whole
+        Limit of an owner as long as one of its tasks must be placed, else minus the factor of this
+        counter; 0 and -1 where the limit does not depend on which tasks there are.
+    obliged_start, obliged_owner : (K + 1), (pairs)
+        Owners for which tasks of each class must be placed.
     term_sense, term_rho, term_weight, term_outer, term_start
         Sense of the limit (0: none); weight of a violation (0: no rule); what its value adds to
         each quantity; fold over owners; first owner.
@@ -128,6 +133,7 @@ class Tables(NamedTuple):
     block_held: FloatArray
     allowed: BoolArray
     allow_start: IntArray
+    allow_end: IntArray
     allow_node: Int32
     home_start: Int32
     home_node: Int32
@@ -185,6 +191,10 @@ class Tables(NamedTuple):
     counter_owner: Int32
     owner_term: Int32
     owner_bound: FloatArray
+    owner_number: FloatArray
+    owner_whole: IntArray
+    obliged_start: Int32
+    obliged_owner: Int32
     term_sense: Int32
     term_rho: FloatArray
     term_weight: FloatArray

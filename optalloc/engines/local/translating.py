@@ -271,7 +271,8 @@ def _places(problem: Problem) -> dict[str, Any]:
     return {
         "block_kind": problem.allowed.row_kind[problem.block_row].astype(np.int32),
         "allowed": allowed,
-        "allow_start": np.concatenate([[0], np.cumsum(allowed.sum(axis=1))]).astype(np.int64),
+        "allow_start": np.cumsum(allowed.sum(axis=1)) - allowed.sum(axis=1),
+        "allow_end": np.cumsum(allowed.sum(axis=1)),
         "allow_node": np.nonzero(allowed)[1].astype(np.int32),
         "home_start": np.searchsorted(home_class, np.arange(problem.classes + 1)).astype(np.int32),
         "home_node": home_node.astype(np.int32),

@@ -37,6 +37,11 @@ class _Block:
     rule: bool
     plain: bool
 
+    @property
+    def owners(self) -> int:
+        """Owners that are kept: plain caps need none, and share one."""
+        return 1 if self.plain else self.term.owners
+
 
 @dataclass
 class Counters:
@@ -62,9 +67,10 @@ class Counters:
             and bool(np.all(term.factor == 1))
         )
         start, owner = self.size, self.owners
-        self.blocks.append(_Block(term, start, owner, weight, rule, plain))
+        block = _Block(term, start, owner, weight, rule, plain)
+        self.blocks.append(block)
         self.size += term.family.size
-        self.owners += term.owners
+        self.owners += block.owners
         return True
 
 
@@ -119,8 +125,11 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
         "counter_parameter": _flat([_parameter(b) for b in counters.blocks], np.float64),
         "counter_factor": _flat([_twice(t, t.factor) for t in terms], np.float64),
         "counter_owner": _flat([_owners(block) for block in counters.blocks], np.int32),
-        "owner_term": np.repeat(np.arange(len(terms)), [t.owners for t in terms]).astype(np.int32),
-        "owner_bound": _flat([_bounds(term) for term in terms], np.float64),
+        "owner_term": np.repeat(
+            np.arange(len(terms)), [block.owners for block in counters.blocks]
+        ).astype(np.int32),
+        "owner_bound": _flat([_bounds(block) for block in counters.blocks], np.float64),
+        **_obligations(problem, counters),
         "term_sense": np.array([SENSE[t.limit.sense] if t.limit else 0 for t in terms], np.int32),
         "term_rho": np.array([float(block.rule) for block in counters.blocks]),
         "term_weight": np.array([b.weight for b in counters.blocks]).reshape(
@@ -136,8 +145,33 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
     }
 
 
+def _obligations(problem: Problem, counters: Counters) -> dict[str, Any]:
+    """The limits that depend on which tasks there are, and the classes that bring them about."""
+    number, whole = np.zeros(counters.owners), np.full(counters.owners, -1, np.int64)
+    classes, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for block in counters.blocks:
+        obligation = block.term.obligation
+        if obligation is not None:
+            mine = slice(block.first_owner, block.first_owner + block.owners)
+            number[mine], whole[mine] = obligation.number, block.start + obligation.whole
+            member = obligation.membership
+            must = problem.class_required[member.task_class]
+            classes.append(member.task_class[must])
+            owners.append(block.first_owner + member.part[must])
+    of_class, owner = np.concatenate(classes), np.concatenate(owners)
+    order = np.argsort(of_class, kind="stable")
+    start = np.searchsorted(of_class[order], np.arange(problem.classes + 1))
+    return {
+        "owner_number": number,
+        "owner_whole": whole,
+        "obliged_start": start.astype(np.int32),
+        "obliged_owner": owner[order].astype(np.int32),
+    }
+
+
 def _owners(block: _Block) -> IntArray:
-    return _twice(block.term, block.term.owner) + block.first_owner
+    owner = _twice(block.term, block.term.owner)
+    return block.first_owner + (np.zeros_like(owner) if block.plain else owner)
 
 
 def _steepest(term: Term) -> float:
@@ -216,5 +250,6 @@ def _twice(term: Term, values: IntArray) -> IntArray:
     return np.tile(values, term.shape.arity)
 
 
-def _bounds(term: Term) -> IntArray:
-    return np.zeros(term.owners, np.int64) if term.limit is None else term.limit.bound
+def _bounds(block: _Block) -> IntArray:
+    limit = block.term.limit
+    return np.zeros(block.owners, np.int64) if limit is None or block.plain else limit.bound

@@ -10,24 +10,30 @@ from optalloc.engines.local.pricing import leave, put_price, shift_price
 from optalloc.engines.local.state import State
 from optalloc.engines.local.structs import compiled
 from optalloc.engines.local.tables import Tables
-from optalloc.engines.local.walk import Walk, below, forget
+from optalloc.engines.local.walk import Walk, below, forget, note
 
 Int32 = NDArray[np.int32]
 
 
 @compiled
+def may_be(t: Tables, s: State, slot: int, n: int) -> bool:
+    """Whether a replica may come to a node."""
+    return t.allowed[t.block_kind[s.block[slot]], n]
+
+
+@compiled
 def some_node(t: Tables, w: Walk, block: int) -> int:
-    """A node that labels allow, at random."""
+    """A node that labels allow, at random; any where all of those are closed."""
     kind = t.block_kind[block]
     first = t.allow_start[kind]
-    return t.allow_node[first + below(w.random, t.allow_start[kind + 1] - first)]
+    return t.allow_node[first + below(w.random, t.allow_end[kind] - first)]
 
 
 @compiled
 def may_run(t: Tables, c: int) -> bool:
     """Whether labels allow a choice any node."""
     kind = t.block_kind[t.choice_block[c]]
-    return t.allow_start[kind] < t.allow_start[kind + 1]
+    return t.allow_start[kind] < t.allow_end[kind]
 
 
 @compiled
@@ -49,13 +55,29 @@ def complete(t: Tables, s: State, w: Walk) -> None:
         k = t.task_class[task]
         if s.choice[task] < 0 and t.class_required[k] and _some_choice(t, k) >= 0:
             choose(t, s, task, _some_choice(t, k))
-        if s.choice[task] < 0:
-            continue
-        for i in range(t.choice_replicas[s.choice[task]]):
-            slot = t.task_slot[task] + i
-            if s.node[slot] < 0:
-                put(t, s, slot, _cheapest(t, s, w, slot), 1)
+        if s.choice[task] >= 0:
+            place(t, s, w, task)
     forget(t, s, w)
+
+
+@compiled
+def place(t: Tables, s: State, w: Walk, task: int) -> None:
+    """Place the replicas of a task that are nowhere, each where it costs the least."""
+    for i in range(t.choice_replicas[s.choice[task]]):
+        slot = t.task_slot[task] + i
+        if s.node[slot] < 0:
+            put(t, s, slot, _cheapest(t, s, w, slot), 1)
+
+
+@compiled
+def rechoose(t: Tables, s: State, w: Walk, task: int, c: int) -> None:
+    """Take all replicas of a task off and give it another choice."""
+    for slot in range(t.task_slot[task], t.task_slot[task + 1]):
+        if s.node[slot] >= 0:
+            note(s, w, slot, s.node[slot])
+            put(t, s, slot, s.node[slot], -1)
+    note(s, w, -task - 1, s.choice[task])
+    choose(t, s, task, c)
 
 
 @compiled
@@ -71,7 +93,7 @@ def _some_choice(t: Tables, k: int) -> int:
 def _cheapest(t: Tables, s: State, w: Walk, slot: int) -> int:
     kind = t.block_kind[s.block[slot]]
     best, at = np.inf, t.allow_node[t.allow_start[kind]]
-    for i in range(t.allow_start[kind], t.allow_start[kind + 1]):
+    for i in range(t.allow_start[kind], t.allow_end[kind]):
         price = put_price(t, s, w, slot, t.allow_node[i])
         if price < best:
             best, at = price, t.allow_node[i]

@@ -9,7 +9,7 @@ import numpy as np
 
 from optalloc.formulation.building import formulates
 from optalloc.formulation.shapes import Steps
-from optalloc.formulation.terms import Family, Limit, Metric, Placed, Term
+from optalloc.formulation.terms import Family, Limit, Metric, Obligation, Placed, Term
 from optalloc.instance.factored import constant
 from optalloc.instance.field import Several, kept
 from optalloc.instance.policy import Fault, Policy
@@ -93,5 +93,15 @@ def build_spread(policy: Spread, problem: Problem) -> Metric:
     factor[:, domains] = np.where(must, 0, -numbers)
     bound = Limit("at_least", np.where(must, numbers, 0))
     blocks = Steps(np.repeat(np.maximum(problem.count_per_group(groups), 1), domains + 1))
-    owner = np.repeat(np.arange(groups.size, dtype=np.int64), domains + 1)
-    return Metric(((1, Term(family, blocks, factor.ravel(), owner, groups.size, limit=bound)),))
+    every = np.arange(groups.size, dtype=np.int64)
+    owner = np.repeat(every, domains + 1)
+    term = Term(
+        family,
+        blocks,
+        factor.ravel(),
+        owner,
+        groups.size,
+        limit=bound,
+        obligation=Obligation(member, numbers, every * (domains + 1) + domains),
+    )
+    return Metric(((1, term),))

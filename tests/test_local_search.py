@@ -16,7 +16,7 @@ from optalloc.engines.protocol import Clock, Job
 from optalloc.formulation.bounding import level_bounds
 from optalloc.formulation.problem import Problem
 from optalloc.instance.files import load_instance
-from optalloc.instance.model import Configuration, Group, Instance, Node, Task
+from optalloc.instance.model import Configuration, Group, Instance, Node, Resource, Task
 from optalloc.objective import read_objective
 from optalloc.solving import solve
 
@@ -126,6 +126,35 @@ def test_a_run_ends_within_its_limits_whatever_a_pilot_took() -> None:
     assert annealing.frozen([(1.0, 0.5), (1e-6, 0.4)]) == pytest.approx(1e-6 * annealing.MARGIN)
     assert annealing.frozen(never_frozen) >= annealing.COLDEST
     assert annealing.frozen([]) == annealing.COLDEST
+
+
+@pytest.mark.parametrize("better", annealing.HOLDING)
+def test_room_held_twice_has_the_price_with_which_a_trial_ended_best(
+    better: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[float] = []
+
+    def energy(search: annealing.Annealing) -> float:
+        tried.append(search.holding)
+        return 0.0 if search.holding == better else 1.0
+
+    monkeypatch.setattr(annealing.Annealing, "_energy", energy)
+    monkeypatch.setattr(annealing, "TURNS_WITHOUT_CLOCK", 100_000)
+    nodes = [Node(name=f"n{i}", capacity={"cpu": 6}) for i in range(2)]
+    tasks = [Task(name=f"t{i}", demand={"cpu": 2}, current="n0") for i in range(3)]
+    held = Instance(
+        nodes=nodes,
+        tasks=tasks,
+        resources={"cpu": Resource(transient=True)},
+        policies=[rules.PeakLoad(resource="cpu", weight=1)],
+    )
+    for instance, prices in ((held, annealing.HOLDING), (knapsacks(), annealing.HOLDING[:1])):
+        tables = focus(load_tables(Problem(instance, read_objective(instance))).model, 0, ())
+        tried.clear()
+        search = annealing.Annealing(tables, Job(deterministic=True), None, lambda _: None)
+        assert search.run(Clock(float("inf"))) is not None
+        assert tuple(tried) == prices
+        assert search.holding == (better if len(prices) > 1 else prices[0])
 
 
 @pytest.mark.parametrize(("demand", "least", "most"), [(5.0, 0.0, 0.0), (5.001, 1 / 8, 1 / 4)])

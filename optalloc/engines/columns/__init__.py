@@ -12,7 +12,7 @@ class Columns:
     """Column generation over contents of nodes."""
 
     name = "columns"
-    summary = "column generation over classes of nodes and tasks, with a bound"
+    summary = "column generation over classes of nodes and tasks, or knapsacks, with a bound"
     form: Form = "classes"
     needs_start = False
 

@@ -57,7 +57,7 @@ def ascend(
         The time.
     """
     best, at, length, idle = -np.inf, worth, LENGTH, 0
-    direction = np.zeros(worth.size)
+    direction, dearest = np.zeros(worth.size), max(tables.dearest, 1)
     met: list[tuple[float, IntArray]] = []
     for _ in range(STEPS):
         if clock.left <= 0:
@@ -76,7 +76,7 @@ def ascend(
         square = float(direction @ direction)
         if square == 0:
             break
-        worth = np.maximum(worth + length * max(abs(best), 1.0) / square * direction, 0.0)
+        worth = np.maximum(worth + length * max(abs(best), dearest) / square * direction, 0.0)
     met.sort(key=lambda step: -step[0])
     return Ascent(at, [content for _, content in met[: min(KEPT, MOST_KEPT // tables.kinds + 1)]])
 

@@ -55,6 +55,8 @@ FREEZING = 0.93
 SOFT, HARD, STRICT = 3.0, 1e3, 1e4
 """Penalty of a unit of violation, in mean changes of a random move: at a temperature of 1, the
 largest while it cools, and one that no move outweighs, for the rest."""
+FORBIDDING = 1e15
+"""Penalty while what must run is first placed, when the mean change of a move is not known yet."""
 HARDENING = 0.6
 """How the penalty grows while the temperature falls, as a power of it."""
 ACCEPTED, MOST_TRIES = 0.3, 128
@@ -107,10 +109,11 @@ class Annealing:
     def run(self, clock: Clock) -> IntArray | None:
         """Search until the time ends; the best placement, None if none keeps all rules."""
         setting = self.placed.walk.setting
+        setting[VIOLATION] = setting[LIMIT] = FORBIDDING
+        self.placed.complete()
         self.scale = whole.scale(*self.placed.compiled, SAMPLES)
         setting[VIOLATION] = setting[LIMIT] = STRICT * self.scale
         self.placed.walk.tries[:] = 1
-        self.placed.complete()
         start = self.placed.values()
         self._cool(COLDEST, COLDEST, self._parts(clock, QUENCH_SHARE))
         self._plan(clock)

@@ -56,6 +56,9 @@ SEARCH_SHARE, TIGHT = 0.5, 0.01
 engine, if neighbourhoods found the last: what refines it is then cuts rather than random moves."""
 WARM_START = "warm start"
 """What found a placement that was given, mended or not."""
+MOST_PACKED = 10_000
+"""Nodes times single tasks up to which column generation is through with its first program within
+seconds, where nodes are knapsacks."""
 COPIES = 20
 """Tasks of a class, in the mean, from which on large problems are first solved by classes."""
 IDLE_SHARE = 0.15
@@ -148,8 +151,8 @@ class Run:
         return placement is not None and placement.chosen.sum() == columns.task_count.sum()
 
     def _knapsacks(self) -> bool:
-        """Whether nodes are knapsacks, of which column generation finds the best contents."""
-        if not self._supported(COLUMNS):
+        """Whether nodes are few knapsacks, which column generation fills best within seconds."""
+        if self.problem.nodes * self.problem.blocks > MOST_PACKED or not self._supported(COLUMNS):
             return False
         tables = self._load("classes").model
         return isinstance(tables, ClassTables) and tables.single

@@ -32,7 +32,7 @@ LAST_COLUMNS, LAST_PARTS, LAST_SECONDS = 200, 3, 2.0
 """What is decided together at the end: so many columns, or parts if that is more."""
 QUANTUM, WASTE = 0.9, 1e-4
 """A step may miss its optimum by less than a unit, or by its share of this part of the value."""
-TRIAL, LATE = 0.2, 2.0
+TRIAL, LATE = 0.2, 4.0
 """Part of the time after which a dive that would need so many times its time is given up."""
 USED = 1e-6
 

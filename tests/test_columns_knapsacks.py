@@ -204,8 +204,20 @@ def test_a_better_placement_from_elsewhere_is_gone_on_from() -> None:
     assert min(values, default=np.inf) >= tables.model.level_value_at(0, known)
 
 
-def test_auto_knows_knapsacks_by_their_single_nodes_and_tasks() -> None:
-    cases = ((tight(8, 3, 0), True), (generate("ai-cloud", 1, 20, 60), False))
+def test_auto_knows_knapsacks_that_can_be_filled_exactly_by_single_nodes_and_tasks() -> None:
+    vast = Instance(
+        nodes=tuple(Node(name=f"n{k}", capacity={"memory": 2**40 + k}) for k in range(2)),
+        tasks=tuple(
+            Task(name=f"t{i}", demand={"memory": 2**20 + i}, cost=(i, 1)) for i in range(9)
+        ),
+        objective="assignment-cost",
+    )
+    cases = (
+        (tight(8, 3, 0), True),
+        (generate("ai-cloud", 1, 20, 60), False),
+        # No dynamic program has room for every capacity up to this.
+        (vast, False),
+    )
     for instance, single in cases:
         objective = read_objective(instance)
         request = Request("auto", 2, 0, deterministic=False, log=False, memory=None)

@@ -12,21 +12,6 @@ import numpy as np
 from optalloc.engines.columns.knapsack import BoolArray, Content, IntArray, Kinds, put
 from optalloc.engines.local.structs import compiled
 
-MOST_CELLS = 20_000_000
-"""Largest table, of items by capacity: one byte each."""
-
-
-@compiled
-def solvable(kinds: Kinds) -> bool:
-    """Whether all contents can be found this way."""
-    if kinds.capacity.shape[1] != 1 or kinds.group_limit.size > 0:
-        return False
-    for t in range(kinds.capacity.shape[0]):
-        cells = items(kinds.dealt[t]).shape[0] * (kinds.capacity[t, 0] + 1)
-        if cells > MOST_CELLS or cells < 0:
-            return False
-    return True
-
 
 @compiled
 def items(most: IntArray) -> IntArray:

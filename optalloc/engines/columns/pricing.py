@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from optalloc.engines.columns.dynamic import fill_best, solvable
+from optalloc.engines.columns.dynamic import fill_best
 from optalloc.engines.columns.knapsack import (
     Content,
     FloatArray,
@@ -69,9 +69,14 @@ def content(
 
 
 @compiled
-def price(kinds: Kinds, node: Content, value: IntArray, tries: int, priced: Priced) -> None:
-    """Find a content for each kind, and bound what any is worth, for values (kinds, blocks)."""
-    m, exact = np.zeros(node.free.size), solvable(kinds)
+def price(
+    kinds: Kinds, node: Content, value: IntArray, exact: bool, tries: int, priced: Priced
+) -> None:
+    """Find a content for each kind, and bound what any is worth, for values (kinds, blocks).
+
+    The best one if `exact`, see `ClassTables.exact`; else in so many tries to improve one.
+    """
+    m = np.zeros(node.free.size)
     for t in range(value.shape[0]):
         if exact:
             priced.bound[t] = fill_best(kinds, t, node, value[t], kinds.dealt[t])

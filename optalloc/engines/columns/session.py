@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from optalloc.engines.columns import knapsack, pricing
 from optalloc.engines.columns.dealing import deal
 from optalloc.engines.columns.descent import Descent, Fixed
-from optalloc.engines.columns.dynamic import solvable
 from optalloc.engines.columns.master import Master, Solved
 from optalloc.engines.columns.packing import WHOLE, Packing, leave_out, needed, whole_tasks
 from optalloc.engines.columns.subgradient import ascend
@@ -58,7 +57,7 @@ class ColumnsSession:
         self.kinds = knapsack.kinds_of(tables, self.unit)
         self.node = pricing.new_node(tables, self.job.seed)
         self.nodes: list[int] = tables.kind_nodes.tolist()
-        self.diving = tables.single and bool(solvable(self.kinds))
+        self.diving, self.exact = tables.single, tables.exact
         self._offered = self.job.hint
 
     def offer(self, values: IntArray) -> None:
@@ -221,7 +220,9 @@ class _Search:
         # What is forced is worth more than all the rest together.
         value = np.maximum(value, np.where(fixed.forced, value.sum(axis=1, keepdims=True) + 1, 0))
         self._fill(value)
-        return self._add_found(solved, fixed.fits(np.arange(self.tables.kinds), self._content > 0))
+        return self._add_found(
+            solved, fixed.fits(np.arange(self.tables.kinds), self.priced.content > 0)
+        )
 
     def _first_worth(self) -> FloatArray:
         """A share of the price of the cheapest node, by the dimension that is demanded most."""
@@ -279,14 +280,9 @@ class _Search:
                 return True
         return False
 
-    @property
-    def _content(self) -> IntArray:
-        """The contents found last, one of each kind."""
-        return self.priced.content
-
     def _add_found(self, solved: Solved, fits: NDArray[np.bool_] | bool = True) -> int:
         """Add those of the contents found last that pay in a solution and fit; how many."""
-        content = self._content
+        content = self.priced.content
         cost = self.tables.price + (self.tables.unary * content).sum(axis=1) + solved.rent
         pays = fits & (content @ solved.worth - cost > WHOLE * np.maximum(cost, 1))
         return self.master.add(np.flatnonzero(pays), content[pays])
@@ -294,7 +290,7 @@ class _Search:
     def _fill(self, value: IntArray) -> None:
         """Find a content of each kind for the worth of replicas, (kinds, blocks)."""
         session, priced = self.session, by_reference(self.priced)
-        pricing.price(session.kinds, session.node, value, TRIES, priced)
+        pricing.price(session.kinds, session.node, value, session.exact, TRIES, priced)
 
     def _price(self, worth: FloatArray) -> int:
         """Find a content of each kind, and what bound the prices give."""

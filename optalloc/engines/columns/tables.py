@@ -19,6 +19,8 @@ BoolArray = NDArray[np.bool_]
 
 MISSING = 10
 """Price of a replica without a place, in prices of the dearest node, replica or task."""
+MOST_CELLS = 20_000_000
+"""Largest table of a dynamic program, of items by capacity: one byte each."""
 LARGEST_SUM = 2**60
 """Most that the content of a node may be worth, for 64 bits to hold it."""
 
@@ -88,11 +90,18 @@ class ClassTables(NamedTuple):
         return 1
 
     @property
+    def exact(self) -> bool:
+        """Whether the best contents can be found by dynamic programming, see `dynamic`."""
+        if self.capacity.shape[1] != 1 or self.group_limit.size:
+            return False
+        items = np.frexp(self.dealt)[1].sum(axis=1)
+        return bool(np.all(items * (self.capacity[:, 0] + 1.0) <= MOST_CELLS))
+
+    @property
     def single(self) -> bool:
-        """Whether nodes are single, of one dimension, and replicas of each block single too."""
+        """Whether nodes are single, with exact contents, and replicas of each block single too."""
         needed = self.class_count[self.choice_class] * self.choice_replicas
-        nodes = np.all(self.kind_nodes == 1) and self.capacity.shape[1] == 1
-        return bool(nodes and np.all(needed == 1) and not self.group_limit.size)
+        return self.exact and bool(np.all(self.kind_nodes == 1) and np.all(needed == 1))
 
     @property
     def kinds(self) -> int:

@@ -204,6 +204,18 @@ def test_a_better_placement_from_elsewhere_is_gone_on_from() -> None:
     assert min(values, default=np.inf) >= tables.model.level_value_at(0, known)
 
 
+def test_without_time_for_any_bound_there_is_still_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("optalloc.engines.columns.session.ROOT_SHARE", 0.0)
+    tables = loaded(knapsacks())
+    told: list[Message] = []
+    job = Job(deterministic=True)
+    found = ColumnsSession(tables.model, job).minimise(0, (), 60.0, told.append)
+    assert found.values is not None
+    assert not any(isinstance(message, Bound) for message in told)
+
+
 def test_auto_knows_knapsacks_that_can_be_filled_exactly_by_single_nodes_and_tasks() -> None:
     vast = Instance(
         nodes=tuple(Node(name=f"n{k}", capacity={"memory": 2**40 + k}) for k in range(2)),

@@ -191,7 +191,7 @@ class _Search:
     @property
     def _proven(self) -> bool:
         """Whether the best answer is at the bound."""
-        return self.value is not None and self.value <= self._least
+        return self.value is not None and self.bound is not None and self.value <= self._least
 
     @property
     def _least(self) -> int:

@@ -10,11 +10,12 @@ from generate import instances_with
 from goal_laws import Case, Formulated, Scored
 from numpy.typing import NDArray
 
-from optalloc.engines.local import moves
+from optalloc.engines.local import dense, moves
 from optalloc.engines.local.loading import LoadedTables, load_tables
 from optalloc.engines.local.placed import Placed, focus
 from optalloc.engines.local.pricing import chain_price, leave, shift_price
 from optalloc.engines.local.scanning import scan_nodes, scan_slots
+from optalloc.engines.local.tables import SEVERAL_HOMES
 from optalloc.engines.local.walk import HELD, LIMIT, SHIFT, SWAP, TEMPERATURE, VIOLATION
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.registry import policy_classes
@@ -101,6 +102,12 @@ def set_(placed: Placed, temperature: float, penalty: float) -> None:
     chance[:] = np.arange(1, chance.size + 1) / chance.size
 
 
+def reprice(placed: Placed, random: np.random.Generator) -> None:
+    """Charge each node a price of its own for violations."""
+    prices = random.uniform(0.5, 8.0, placed.state.dear.size)
+    dense.reprice(*placed.compiled[:2], prices, 2.0, 0.5)
+
+
 def walked(formulated: Formulated, loaded: LoadedTables, start: Scored) -> IntArray:
     """Move at a high temperature, looking at the record from time to time; the moves by kind."""
     tables = loaded.model
@@ -110,6 +117,7 @@ def walked(formulated: Formulated, loaded: LoadedTables, start: Scored) -> IntAr
     for _ in range(STEPS):
         for kind in (SHIFT, SWAP):
             placed.walk.tries[kind] = random.choice([2, 2 * moves.SINGLE_TRIES])
+        reprice(placed, random)
         moves.anneal(*placed.walking, MOVES)
         values = np.concatenate([placed.state.choice, placed.state.node]).astype(np.int64)
         if not (
@@ -168,6 +176,7 @@ def reject(seed: int, loaded: LoadedTables, start: Scored) -> int:
     placed = Placed(focus(loaded.model, 0, ()), seed, loaded.values(start.placement))
     set_(placed, temperature=1.0, penalty=8.0)
     state, random, rejected = placed.state, np.random.default_rng(seed), 0
+    reprice(placed, random)
     used = np.flatnonzero(state.node >= 0)
     for p, q in random.choice(used, (PAIRS, 2)) if used.size else ():
         third = int(random.choice([state.node[p], random.integers(state.first.size)]))
@@ -207,13 +216,18 @@ def scan(seed: int, loaded: LoadedTables, start: Scored) -> int:
         set_(placed, temperature=float(random.choice([1.0, 10.0, 100.0])), penalty=8.0)
         placed.walk.logs[:] = 1.0
         most, n1 = placed.walk.setting[TEMPERATURE], state.node[p]
+        reprice(placed, random)
         left = leave(*placed.compiled, p)
         count = scan_nodes(*placed.walking, p, left, tables.cap.shape[0])
         allowed = tables.allowed[tables.block_kind[state.block[p]]]
         others = set(np.flatnonzero(allowed).tolist()) - {n1, *rows.found[:count].tolist()}
+        known = tables.class_home[tables.slot_class] != SEVERAL_HOMES
+        if not known[p]:
+            continue
         prices = [shift_price(*placed.compiled, p, n, left, SHIFT, np.inf) for n in others]
         count = scan_slots(*placed.walking, p, state.node.size)
-        partners = set(used[state.node[used] != n1].tolist()) - {*rows.found[:count].tolist()}
+        partners = set(used[known[used] & (state.node[used] != n1)].tolist())
+        partners -= {*rows.found[:count].tolist()}
         prices += [chain_price(*placed.compiled, p, q, n1, SWAP, np.inf) for q in partners]
         # Counters that break rules may be mended, for which some scans are looked at only.
         if state.violation[0] - state.over_total[0] == 0:

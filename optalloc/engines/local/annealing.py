@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local import moves, whole
+from optalloc.engines.local.penalties import STRICT, Penalties
 from optalloc.engines.local.placed import Placed
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.vectors import LANES
@@ -52,13 +53,8 @@ BEND = 1.5
 """How much longer it stays hot than with the same fall in equal times, as an exponent of time."""
 FREEZING = 0.93
 """Part of a run after which it stays at the last temperature."""
-SOFT, HARD, STRICT = 3.0, 1e3, 1e4
-"""Penalty of a unit of violation, in mean changes of a random move: at a temperature of 1, the
-largest while it cools, and one that no move outweighs, for the rest."""
 FORBIDDING = 1e15
 """Penalty while what must run is first placed, when the mean change of a move is not known yet."""
-HARDENING = 0.6
-"""How the penalty grows while the temperature falls, as a power of it."""
 ACCEPTED, MOST_TRIES = 0.3, 128
 """A replica is tried until about so many of its moves are accepted, and at most so often."""
 SIDE_BY_SIDE = 6
@@ -162,10 +158,13 @@ class Annealing:
         self, hottest: float, coldest: float, parts: Iterator[float]
     ) -> list[tuple[float, float]]:
         """Anneal from one temperature to another; temperatures, and the share taken at each."""
-        chances = self._chances()
+        chances, penalties = self._chances(), Penalties(self.placed)
         accepted: list[tuple[float, float]] = []
         for done in parts:
-            temperature = self._set(hottest, coldest, done)
+            cold = min(done / FREEZING, 1.0)
+            temperature = hottest * (coldest / hottest) ** (cold**BEND)
+            strict = cold == 1.0 or hottest == coldest
+            self._set(temperature, STRICT if strict else penalties.at(temperature, done))
             self._draw(chances)
             began = time.monotonic()
             moves.anneal(*self.placed.walking, self.turns)
@@ -183,15 +182,12 @@ class Annealing:
         self._note(clear=True)
         return accepted
 
-    def _set(self, hottest: float, coldest: float, done: float) -> float:
-        """Cool, and make violations dearer: while hot, what is in the way may be passed."""
-        setting, cold = self.placed.walk.setting, min(done / FREEZING, 1.0)
-        temperature = hottest * (coldest / hottest) ** (cold**BEND)
+    def _set(self, temperature: float, penalty: float) -> None:
+        """Set what moves may cost, in mean changes of a random one."""
+        setting = self.placed.walk.setting
         setting[TEMPERATURE] = self.scale * temperature
         setting[HELD] = self.holding * setting[TEMPERATURE]
-        penalty = STRICT if cold == 1.0 else min(SOFT * temperature**-HARDENING, HARD)
         setting[VIOLATION] = self.scale * penalty
-        return temperature
 
     def _steer(self) -> float | None:
         """Try each replica the more often, the less was accepted; that share, if any was tried."""

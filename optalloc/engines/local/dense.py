@@ -1,9 +1,9 @@
 """Dense dimensions: aggregates of each node, kept as the room below their caps and thresholds.
 
 A node costs ``sum over d of weight[q, d] * max(0, y[n, d] - threshold[n, d])`` in quantity q and
-breaks rules by ``sum over d of rho[d] * max(0, y[n, d] - cap[n, d])``, and by a fixed part more
-where that is above 0. Rows of the first quantity, the one that is searched, are summed on several
-numbers at a time.
+breaks rules by ``dear[n] * (FIXED + sum over d of rho[d] * max(0, y[n, d] - cap[n, d]))`` where the
+sum is above 0. Rows of the first quantity, the one that is searched, are summed on several numbers
+at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 
 FIXED = 1 / 8
 """What a node breaks rules by beyond the sum."""
+CHEAPEST, DEAREST, FINEST = 1 / 8, 1024.0, 1 / 256
+"""How many times dearer than usual violations on a node may be, and the steps of that."""
 
 
 @compiled
@@ -75,7 +77,7 @@ def change_node(t: Tables, s: State, n: int, v: int, sign: float) -> None:
     width = t.rho.size
     row = (t.node_kind[n] * t.size.shape[1] + v) * width
     over, cost = shrink(t.size, row, sign, s.room, 2 * n * width, t.rho, t.weight, width)
-    over = charged(over)
+    over = s.dear[n] * charged(over)
     s.violation[0] += over - s.over[n]
     s.over_total[0] += over - s.over[n]
     s.over[n] = over
@@ -85,6 +87,21 @@ def change_node(t: Tables, s: State, n: int, v: int, sign: float) -> None:
         for d in range(t.rho.size):
             cost += t.weight[q, d] * above(-s.room[n, THRESHOLD, d])
         _spend(s, n, q, cost)
+
+
+@compiled
+def reprice(t: Tables, s: State, price: FloatArray, dearer: float, cheaper: float) -> None:
+    """Make violations dearer on nodes that break rules now, cheaper on the others.
+
+    Nodes are charged their `price` in whole steps of `FINEST`: the record stays exact.
+    """
+    for n in range(s.dear.size):
+        price[n] = price[n] * (dearer if s.over[n] > 0.0 else cheaper)
+        price[n] = min(max(price[n], CHEAPEST), DEAREST)
+        dear = np.rint(price[n] / FINEST) * FINEST
+        if dear != s.dear[n]:
+            s.dear[n] = dear
+            change_node(t, s, n, t.size.shape[1] - 1, 0.0)
 
 
 @compiled
@@ -111,7 +128,7 @@ def node_delta(t: Tables, s: State, n: int, out: int, into: int, delta: FloatArr
         t.weight,
         width,
     )
-    over = charged(over)
+    over = s.dear[n] * charged(over)
     delta[0] += cost - s.cost[n, 0]
     for q in range(1, delta.size):
         cost = 0.0

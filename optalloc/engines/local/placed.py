@@ -103,7 +103,9 @@ class Placed:
         AssertionError
             When a part of the record is not what the placement says; the message names it.
         """
-        afresh = Placed(self.tables, 0, self.values())
+        afresh = Placed(self.tables, 0, None)
+        afresh.state.dear[:] = self.state.dear
+        afresh.go(self.values())
         for name in self.state._fields:
             mine, new = getattr(self.state, name), getattr(afresh.state, name)
             if name not in HISTORY:

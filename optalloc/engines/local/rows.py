@@ -36,11 +36,11 @@ class Rows(NamedTuple):
 
     Parameters
     ----------
-    node_line : (N / LANES, 2 * D + 2, LANES)
+    node_line : (N / LANES, 2 * D + 3, LANES)
         Room below the caps and thresholds of each node, and what it costs and breaks now.
     node_seen : (N)
         Stamp of each node when that was written.
-    slot_line : (slots / LANES, 3 * D + 4, LANES)
+    slot_line : (slots / LANES, 3 * D + 5, LANES)
         The same of the node of each replica if it left; its sizes where it arrives; what its node
         costs and breaks now; the least change of unary costs by its move, and of room held twice.
     slot_seen : (slots)
@@ -75,9 +75,9 @@ def new_rows(t: Tables) -> Rows:
     nodes, width = t.cap.shape
     slots = t.slot_task.size
     return Rows(
-        _lines(nodes, 2 * width + 2, width),
+        _lines(nodes, 2 * width + 3, width),
         np.full(nodes, -1, np.int64),
-        _lines(slots, 3 * width + 4, width),
+        _lines(slots, 3 * width + 5, width),
         np.full(slots, -1, np.int64),
         np.ascontiguousarray(t.class_home[t.slot_class]),
         np.ascontiguousarray(t.size[:, 1:-1:2].min(axis=0)),
@@ -124,6 +124,7 @@ def see_nodes(s: State, r: Rows, b: int) -> None:
                 r.node_line[b, width + d, j] = s.room[n, THRESHOLD, d]
             r.node_line[b, 2 * width, j] = s.cost[n, 0]
             r.node_line[b, 2 * width + 1, j] = s.over[n]
+            r.node_line[b, 2 * width + 2, j] = s.dear[n]
 
 
 @compiled
@@ -154,3 +155,4 @@ def _see_slot(t: Tables, s: State, w: Walk, r: Rows, q: int, n: int) -> None:
     line[3 * width, j], line[3 * width + 1, j] = s.cost[n, 0], s.over[n]
     line[3 * width + 2, j] = r.unary[block] + w.delta[0]
     line[3 * width + 3, j] = t.block_held[block] - held(t, v)
+    line[3 * width + 4, j] = s.dear[n]

@@ -2,8 +2,9 @@
 
 Most candidates are rejected by the dense dimensions alone, which are looked at for `LANES` of them
 in about the time of one. What a scan finds may still be too dear: an exact price has the last word.
-What it leaves out is too dear for sure, except beyond `FOUND` candidates, and, while counters break
-rules, what might mend one (see `MENDING`).
+What it leaves out is too dear for sure, except beyond `FOUND` candidates; where the replicas of a
+class run on several nodes now, to which other moves return them; and, while counters break rules,
+what might mend one (see `MENDING`).
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def scan_nodes(t: Tables, s: State, w: Walk, r: Rows, p: int, left: float, tries
         luck = below(w.random, LOGS)
         for j in range(LANES):
             price = base + r.sums[LANES + j] - line[2 * width, j]
-            price += penalty * (charged(r.sums[j]) - line[2 * width + 1, j])
+            price += penalty * (
+                line[2 * width + 2, j] * charged(r.sums[j]) - line[2 * width + 1, j]
+            )
             most, n = w.setting[TEMPERATURE] * w.logs[luck + j], b * LANES + j
             cheap = (price <= most or n == r.slot_home[p]) and n != n1 and n < s.replicas.size
             if cheap and count < FOUND and t.allowed[allowed, n]:
@@ -61,6 +64,7 @@ def scan_slots(t: Tables, s: State, w: Walk, r: Rows, p: int, tries: int) -> int
     block, n1, width = s.block[p], s.node[p], t.rho.size
     v1 = variant(t, s, t.slot_class[p], block, n1, 0)
     penalty, holding, home = w.setting[VIOLATION], w.setting[HELD], r.slot_home[p]
+    dear = s.dear[n1]
     _leave_room(t, s, r, v1, n1)
     w.delta[:] = 0.0
     unary_cost(t, v1, n1, -1.0, w.delta)
@@ -77,7 +81,8 @@ def scan_slots(t: Tables, s: State, w: Walk, r: Rows, p: int, tries: int) -> int
         luck = below(w.random, LOGS)
         for j in range(min(LANES, s.node.size - b * LANES)):
             price = base + r.sums[LANES + j] + r.sums[3 * LANES + j]
-            price += penalty * (charged(r.sums[j]) + charged(r.sums[2 * LANES + j]))
+            over = line[3 * width + 4, j] * charged(r.sums[j])
+            price += penalty * (over + dear * charged(r.sums[2 * LANES + j]))
             price += line[3 * width + 2, j] + holding * line[3 * width + 3, j]
             price -= line[3 * width, j] + penalty * line[3 * width + 1, j]
             most, q = w.setting[TEMPERATURE] * w.logs[luck + j], b * LANES + j

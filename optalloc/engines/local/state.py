@@ -43,6 +43,8 @@ class State(NamedTuple):
         When the dense aggregates of each node changed last, and the next such time.
     cost, over : (N, Z), (N)
         What the dense dimensions of a node add to each quantity, and to the violation.
+    dear : (N)
+        How many times dearer than usual violations on a node are (see `dense.reprice`).
     home_count : (homes)
         Replicas of the class at each of its homes, where a class has several.
     need : (populations and their domains, 3)
@@ -77,6 +79,7 @@ class State(NamedTuple):
     ticks: IntArray
     cost: FloatArray
     over: FloatArray
+    dear: FloatArray
     home_count: Int32
     need: Int32
     counter: FloatArray
@@ -109,6 +112,7 @@ def new_state(t: Tables) -> State:
         np.ones(1, np.int64),
         np.zeros((nodes, quantities)),
         np.zeros(nodes),
+        np.ones(nodes),
         np.zeros(t.home_node.size, np.int32),
         np.zeros((int(t.population_start[-1]), 3), np.int32),
         np.zeros((t.counter_base.size, 4)),

@@ -33,7 +33,7 @@ def test_what_is_broken_gets_dearer_and_what_is_not_cheaper() -> None:
     over = placed.state.over.copy()
     for part in range(1, 11):
         latest = prices.at(0.1, part / 1000)
-    share, steps = penalties.SHARE * 0.1**penalties.FALL, 10 * penalties.PACE / 1000
+    share, steps = penalties.SHARE * 0.1, 10 * penalties.PACE / 1000
     assert placed.state.dear == pytest.approx(
         np.exp([steps * (1 - share), -steps * share]), abs=2 * dense.FINEST
     )
@@ -48,5 +48,5 @@ def test_what_is_broken_gets_dearer_and_what_is_not_cheaper() -> None:
 def test_penalties_rise_where_it_is_cold_whatever_is_broken() -> None:
     prices = penalties.Penalties(overloaded())
     warm = prices.at(penalties.HARDENED, 0.0)
-    assert prices.at(penalties.HARDENED / 4, 0.0) == pytest.approx(16 * warm)
+    assert prices.at(penalties.HARDENED / 4, 0.0) == pytest.approx(4**penalties.HARDENING * warm)
     assert prices.at(1e-9, 0.0) == penalties.HARD

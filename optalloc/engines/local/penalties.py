@@ -19,13 +19,13 @@ from optalloc.engines.local.state import FEASIBLE
 
 FIRST, CHEAPEST, DEAREST = 4.0, 0.05, 400.0
 """First price of a unit of violation, and its limits, in mean changes of a random move."""
-SHARE, FALL = 0.5, 0.7
-"""Share of the time for which a rule may be broken at a temperature of 1, and the power of the
-temperature with which it falls."""
+SHARE = 0.5
+"""Share of the time for which a rule may be broken at a temperature of 1; it falls with it."""
 PACE, COUNTERS, MOST_STEP = 200.0, 0.3, 0.5
 """Steps of a node in a run, together; those of the counters, as a part of them; and the largest."""
-HARDENED, HARDENING, HARD = 0.005, 2.0, 1e3
-"""Temperature below which prices rise with a power of it, whatever is broken, and up to where."""
+HARDENED, HARDENING, HARD = 0.03, 1.5, 1e3
+"""Temperature below which prices rise with a power of it, whatever is broken, and up to where: what
+breaks a rule when it is colder is dear to mend."""
 STRICT = 1e4
 """A price that no move outweighs."""
 
@@ -42,7 +42,7 @@ class Penalties:
     def at(self, temperature: float, done: float) -> float:
         """Adapt the prices when a part of the run is done; that of a unit of violation."""
         step = min(PACE * (done - self.done), MOST_STEP)
-        share, self.done = SHARE * min(temperature, 1.0) ** FALL, done
+        share, self.done = SHARE * min(temperature, 1.0), done
         self._charge(step, share)
         state = self.placed.state
         broken = state.violation[0] - state.over_total[0] > FEASIBLE

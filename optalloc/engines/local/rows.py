@@ -37,12 +37,14 @@ class Rows(NamedTuple):
     Parameters
     ----------
     node_line : (N / LANES, 2 * D + 3, LANES)
-        Room below the caps and thresholds of each node, and what it costs and breaks now.
+        Room below the caps and thresholds of each node, what it costs and breaks now, and how dear
+        violations are on it.
     node_seen : (N)
         Stamp of each node when that was written.
     slot_line : (slots / LANES, 3 * D + 5, LANES)
         The same of the node of each replica if it left; its sizes where it arrives; what its node
-        costs and breaks now; the least change of unary costs by its move, and of room held twice.
+        costs and breaks now; the least change of unary costs by its move, and of room held twice;
+        how dear violations are on its node.
     slot_seen : (slots)
         Stamp of its node when that was written.
     slot_home : (slots)

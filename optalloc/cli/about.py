@@ -46,7 +46,7 @@ def engines(*, as_json: bool) -> None:
 def compile_() -> None:
     """Compile the local search, once on a machine; else its first run does.
 
-    Until it is compiled, which takes about half a minute, the other engines answer alone.
+    Until it is compiled, which takes one to two minutes, the other engines answer alone.
     """
     from optalloc.engines.ahead import compile_ahead
 

@@ -28,6 +28,8 @@ CHEAPEST = 4
 """Columns left to each one that the relaxation uses, on average, by reduced cost."""
 STEP_COLUMNS, STEP_SECONDS = 60, 2.0
 """Whole columns of a step, about, and the time it may take."""
+PACE = 1.5
+"""A step may take so many times its part of the time that is left, be it optimal then or not."""
 LAST_COLUMNS, LAST_PARTS, LAST_SECONDS = 200, 3, 2.0
 """What is decided together at the end: so many columns, or parts if that is more."""
 QUANTUM, WASTE = 0.9, 1e-4
@@ -111,10 +113,13 @@ class _Dive:
         """Decide the next parts; whether that went well."""
         kept = self._affordable(priced)
         waste = max(QUANTUM * self.unit, WASTE * abs(priced.objective) / self.parts.size)
-        whole = self.small.integer & np.isin(self.small.part, self._next_parts(kept))
+        taken = self._next_parts(kept)
+        whole = self.small.integer & np.isin(self.small.part, taken)
         base = np.where(self.open, np.rint(priced.values).astype(np.int64), self.values)
         part, index = narrowed(self.small, base, kept)
-        highs = _highs(part, whole[index], min(STEP_SECONDS, clock.left), waste)
+        steps = 1 + self.parts.size / max(taken.size, 1)
+        seconds = min(STEP_SECONDS, PACE * max(clock.left - LAST_SECONDS, 0) / steps)
+        highs = _highs(part, whole[index], seconds, waste)
         run_highs(highs)
         found = _values_of(highs)
         if found is None:

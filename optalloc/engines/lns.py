@@ -40,11 +40,11 @@ REPAIR_SECONDS, DIVE_SECONDS = 1.0, 5.0
 """Longest repair of a whole neighbourhood, and of one whose parts are decided one by one."""
 PATIENCE, LONGEST_SHARE = 0.2, 0.1
 """Repairs take this part of the time since the last gain if that is longer, up to a part of all."""
-FIRST_DIVE = 2_000
+FIRST_DIVE = 5_000
 """Free decision columns of the first of those."""
 RELAXATION_SHARE = 0.25
 """Part of the time that the relaxation may take."""
-DIVE_SHARE, LARGEST_DIVE = 0.4, 200_000
+DIVE_SHARE, LARGEST_DIVE = 0.5, 200_000
 """Part of the time for a first dive through all parts, and the columns that it can have."""
 NEAR, KERNEL_SHARE = 0.01, 0.15
 """Beyond this gap: part of the time for the small model of all that the relaxation finds cheap."""

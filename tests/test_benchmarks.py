@@ -81,7 +81,7 @@ def test_every_benchmark_is_found_and_listed() -> None:
 def test_an_unknown_benchmark_is_bad_usage() -> None:
     done = run("nothing")
     assert done.exit_code == 2
-    assert "no benchmark nothing; there are first_run, gap," in done.stderr
+    assert "no benchmark nothing; there are calibration, first_run," in done.stderr
 
 
 @pytest.mark.parametrize("stated", [None, "", "/no/such/folder"])

@@ -273,8 +273,12 @@ def test_no_imports_in_a_circle() -> None:
         pytest.fail(" -> ".join(reversed(error.args[1])))
 
 
+NAMED = {"yaml": "pyyaml"}
+"""Packages whose name on PyPI is another than in Python."""
+
+
 def foreign_imports() -> set[str]:
-    """Third-party packages that the package imports, anywhere in it."""
+    """Third-party packages that the package imports, anywhere in it, by their names on PyPI."""
     found: set[str] = set()
     for module in MODULES:
         for node in ast.walk(ast.parse(path_of(module).read_text())):
@@ -282,7 +286,7 @@ def foreign_imports() -> set[str]:
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add((node.module or "").partition(".")[0])
-    return found - sys.stdlib_module_names - {"optalloc"}
+    return {NAMED.get(name, name) for name in found - sys.stdlib_module_names - {"optalloc"}}
 
 
 def test_dependencies_are_those_that_are_imported() -> None:

@@ -20,6 +20,8 @@ _HOMES = {
     "export": "convert",
     "batch": "batch",
     "compare": "compare",
+    "calibrate": "calibrate",
+    "predict": "calibrate",
     "engines": "about",
     "compile": "about",
     "schema": "about",

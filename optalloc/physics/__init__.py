@@ -1,0 +1,1 @@
+"""Physics: throughput, collectives, energy; models and measured tables; calibration."""

@@ -224,8 +224,10 @@ class Run:
         small = self._least_entries <= SMALL_ENTRIES
         entries = self._affordable_entries() if small else None
         if entries is not None and entries <= SMALL_ENTRIES:
-            # More threads would spin for work that a small model does not have.
-            self._alone("milp", min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
+            # More threads would spin for work that a small model does not have. CP-SAT can be
+            # stopped by its work instead of the clock.
+            name = "cpsat" if self.request.deterministic else "milp"
+            self._alone(name, min(IN_PROCESS_SECONDS, self.clock.left), threads=1)
 
     def _ladder(self, entries: int) -> None:
         """Try small models here; race two exact engines, or two kinds of search on large ones."""

@@ -34,7 +34,7 @@ DIVES, DIVE_SHARE = 24, 0.2
 """Rounds in which a solution is rounded up, and the part of the fractions in each."""
 ROOT_SHARE, ASCENT_SHARE = 0.4, 0.5
 """Parts of the time for what comes before such dives, and of that for the subgradient method."""
-DIVES_WITHOUT_CLOCK = 3
+DIVES_WITHOUT_CLOCK = 20
 """Such dives of a deterministic run."""
 MOST_KEPT = 5000
 """Contents, those of the smallest reduced costs, with which such a dive begins."""

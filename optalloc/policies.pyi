@@ -8,6 +8,7 @@ from optalloc.formulation.goals.dependency import Dependency as Dependency
 from optalloc.formulation.goals.draw import Cost as Cost
 from optalloc.formulation.goals.draw import Energy as Energy
 from optalloc.formulation.goals.draw import Power as Power
+from optalloc.formulation.goals.gangs import Gangs as Gangs
 from optalloc.formulation.goals.labels import Labels as Labels
 from optalloc.formulation.goals.moves import GroupMoveCost as GroupMoveCost
 from optalloc.formulation.goals.moves import Moves as Moves

@@ -7,11 +7,13 @@ an entry with a count are called ``name/0``, ``name/1``, ...; ``result`` is for 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from optalloc.instance import text
 from optalloc.instance.checks.names import missing
@@ -21,6 +23,7 @@ from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
 from optalloc.instance.schema_walk import Walk
 
+IntArray = NDArray[np.int64]
 VERSION = 1
 """Version of the file format."""
 
@@ -64,25 +67,36 @@ def name_placement(instance: Instance, placement: Placement) -> dict[str, Placed
         t = int(columns.row_task[row])
         size = int(columns.row_replicas[row])
         task = instance.tasks[t]
-        deal = [
-            (int(placement.node[k]), int(placement.replicas[k]))
-            for k in range(first[row], first[row + 1])
-        ]
-        for _ in range(int(placement.chosen[row])):
+        at = slice(first[row], first[row + 1])
+        for nodes in _deal(columns, int(row), size, placement.node[at], placement.replicas[at]):
             copy = int(next_copy[t])
             next_copy[t] += 1
-            nodes: dict[str, int] = {}
-            open_replicas = size
-            while open_replicas:
-                node, available = deal.pop()
-                used = min(available, open_replicas)
-                nodes[node_names[node]] = used
-                open_replicas -= used
-                if used < available:
-                    deal.append((node, available - used))
             name = task.name if task.count == 1 else f"{task.name}/{copy}"
-            named[name] = Placed(nodes=nodes, configuration=columns.row_name(int(row)))
+            told = {node_names[node]: replicas for node, replicas in nodes.items()}
+            named[name] = Placed(nodes=told, configuration=columns.row_name(int(row)))
     return named
+
+
+def _deal(
+    columns: Columns, row: int, size: int, node: IntArray, replicas: IntArray
+) -> Iterator[dict[int, int]]:
+    """Deal the replicas of a row out to its tasks: by domain where they must stay in one."""
+    scope = int(columns.row_within[row])
+    domain = np.zeros(node.size, np.int64)
+    if scope >= 0:
+        domain = columns.scope(columns.within_scopes[scope])[1][node]
+    share = int(columns.row_per_node[row])
+    for d in np.unique(domain).tolist():
+        here = np.flatnonzero(domain == d)[::-1]
+        single = np.repeat(node[here], replicas[here] // max(share, 1))
+        tasks = single.size * max(share, 1) // size
+        # A task has one share of a node at most: neighbours go to different tasks.
+        dealt = single.reshape(-1, tasks).T if share else single.reshape(tasks, -1)
+        for nodes in dealt.tolist():
+            found: dict[int, int] = {}
+            for n in nodes:
+                found[n] = found.get(n, 0) + max(share, 1)
+            yield found
 
 
 def read_placement(instance: Instance, placements: dict[str, Placed]) -> Placement:

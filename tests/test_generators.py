@@ -23,7 +23,9 @@ def _text(instance: Instance) -> bytes:
 
 
 def test_every_scenario_is_found_and_says_what_it_decides() -> None:
-    assert NAMES == ["ai-cloud", "consolidation", "edge-sites", "hpc-centre", "rebalancing"]
+    assert NAMES == [
+        "ai-cloud", "consolidation", "edge-sites", "gang-fabric", "hpc-centre", "rebalancing",
+    ]  # fmt: skip
     assert all(s.summary and s.name == name for name, s in scenarios().items())
 
 

@@ -32,6 +32,7 @@ POLICIES: tuple[Policy, ...] = (
     p.Capacity(),
     p.TransientCapacity(),
     p.Labels(),
+    p.Gangs(),
     p.AssignmentCost(),
     p.SafetyCapacity(resource="cpu"),
     p.Balance(resource="cpu", against="mem", ratio=1.5),
@@ -110,6 +111,8 @@ def configurations(draw: st.DrawFn, device: str) -> tuple[Configuration, ...]:
             throughput=draw(small(1, 2, 4)),
             watts=draw(small(0, 50, 75)),
             demand=draw(st.sampled_from([{}, {"cpu": 2, "mem": 1}, {"mem": 3.5}])),
+            within=draw(st.sampled_from(["", "", "rack", "node"])),
+            per_node=draw(st.sampled_from([0, 0, 1])),
         )
         for c in range(draw(st.integers(1, 2)))
     )
@@ -142,6 +145,8 @@ def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int) -> Task:
         demand={"cpu": draw(quantities(nodes)), "mem": draw(quantities(nodes))},
         cost=draw(quantities(nodes)),
         replicas=replicas,
+        within=draw(st.sampled_from(["", "", "rack"])),
+        per_node=draw(st.sampled_from([0, 0, 1, replicas])) if not rows else 0,
         configurations=rows,
         required=draw(st.booleans()),
         weight=draw(small(0, 1, 2)),

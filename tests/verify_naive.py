@@ -171,6 +171,26 @@ class Naive:
             if not self.may_run(run, self.node_of[name])
         )
 
+    def gangs(self, _policy: p.Gangs) -> int:
+        return sum(self.torn(run) for run in self.runs if run.chosen)
+
+    def torn(self, run: Run) -> int:
+        own = run.configuration
+        within = (own.within if own else "") or run.task.within
+        share = (own.per_node if own else 0) or run.task.per_node
+        size = own.replicas if own else run.task.replicas
+        domains: Counter[str | None] = Counter()
+        for name, replicas in run.nodes.items():
+            domains[self.domain(name, within)] += replicas
+        torn = sum(n if d is None else n % size for d, n in domains.items()) if within else 0
+        for name, replicas in run.nodes.items():
+            tasks = domains[self.domain(name, within)] // size
+            torn += replicas - share * min(replicas // share, tasks) if share else 0
+        return torn
+
+    def domain(self, name: str, scope: str) -> str | None:
+        return name if scope == "node" else self.node_of[name].domains.get(scope) if scope else ""
+
     def may_run(self, run: Run, node: Node) -> bool:
         if run.configuration and run.configuration.device not in ("", node.device):
             return False

@@ -7,6 +7,8 @@ tasks. An answer can still fail the check; it is then dropped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,7 +125,7 @@ class Greedy:
             wanted = tasks if replicas == 1 else replicas
             done: list[tuple[IntArray, IntArray]] = []
             block = int(self.problem.choice_block[choice])
-            while wanted and (at := self._best(block, wanted, thrifty)) is not None:
+            while wanted and (at := self._best(block, wanted, thrifty, done)) is not None:
                 self.state.move(block, *at)
                 done.append(at)
                 wanted -= int(at[1].sum())
@@ -137,14 +139,23 @@ class Greedy:
             self.state.choose(choice, count)
             tasks -= count
 
-    def _best(self, block: int, wanted: int, thrifty: bool) -> tuple[IntArray, IntArray] | None:
-        """The best nodes for replicas of a block, and how many each takes."""
+    def _best(
+        self, block: int, wanted: int, thrifty: bool, done: Sequence[tuple[IntArray, IntArray]]
+    ) -> tuple[IntArray, IntArray] | None:
+        """The best nodes for replicas of a block, and how many each takes.
+
+        Where a task has a share on each node that it uses, those it has (`done`) take no more.
+        """
         view = self.state.view(block, wanted)
+        share = int(self.problem.columns.row_per_node[self.problem.block_row[block]])
+        if share:
+            used = np.isin(view.nodes, [n for nodes, _ in done for n in nodes.tolist()])
+            view.room = np.where((view.room >= share) & ~used, share, 0)
         room = view.room
-        if not room.size:
+        if not room.any():
             return None
         home = self.state.home_left(block)
-        if home is not None and block not in self.pushing.restless:
+        if home is not None and not share and block not in self.pushing.restless:
             # What runs stays where it is if it can: a first answer, not the last word.
             staying = np.minimum(room, home[view.nodes])
             room = staying if staying.any() else room
@@ -154,7 +165,8 @@ class Greedy:
             # What is placed on the best one changes what the others are worth, and a new domain
             # is worth something to the first replica only.
             best = order[:1]
-            return view.nodes[best], np.where(view.keys[0][best] < 0, 1, room[best])
+            single = (view.keys[0][best] < 0) & (share == 0)
+            return view.nodes[best], np.where(single, 1, room[best])
         held = np.cumsum(room[order])
         order = order[: int(np.searchsorted(held, wanted)) + 1]
         number = room[order]

@@ -42,6 +42,9 @@ class Pushing:
         replicas = int(problem.choice_replicas[choice])
         if np.any(state.spent + state.row_change(choice)[1] > state.most):
             return False
+        if problem.columns.row_per_node[problem.block_row[block]]:
+            # Replicas are forced one by one, which tears shapes apart.
+            return False
         mine: set[int] = set()
         for _ in range(replicas):
             view = state.view(block, 1, forced=True)

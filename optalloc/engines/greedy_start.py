@@ -41,7 +41,10 @@ def what_runs(problem: Problem) -> Kept:
     lost = np.bincount(k, ~allowed, problem.classes) > 0
     count = problem.task_classes.count
     whole = total == problem.choice_replicas[first[:-1]] * count
-    kept = np.flatnonzero((whole & (np.diff(first) == 1) & ~lost)[k])
+    # What must stay in one domain is not known to be there.
+    loose = (np.diff(first) == 1) & (problem.choice_anchor[first[:-1]] < 0)
+    loose &= problem.columns.row_per_node[problem.choice_row[first[:-1]]] == 0
+    kept = np.flatnonzero((whole & loose & ~lost)[k])
     tasks = np.zeros(problem.choices, np.int64)
     tasks[first[k[kept]]] = count[k[kept]]
     return Kept(tasks, problem.choice_block[first[k[kept]]], node[kept], replicas[kept])
@@ -62,6 +65,7 @@ def what_is_given(problem: Problem, placement: Placement) -> Kept:
     allowed = _allowed(problem, row, node)
     lost = np.bincount(row, np.where(allowed, 0, replicas), columns.rows).astype(np.int64)
     sound &= (columns.row_replicas == 1) | (lost == 0)
+    sound &= columns.row_per_node == 0
     tasks = np.zeros(problem.choices, np.int64)
     np.add.at(tasks, choice[sound], (placement.chosen - lost)[sound])
     kept = np.flatnonzero(sound[row] & allowed)

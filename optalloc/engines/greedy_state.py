@@ -75,7 +75,6 @@ class State:
 
     def __post_init__(self) -> None:
         problem = self.problem
-        self.entries = problem.columns.node_entry[problem.node_classes.node]
         self.first = np.searchsorted(problem.choice_class, np.arange(problem.classes + 1))
         limited, self.most = limits(problem)
         self.spent = np.zeros(self.most.size, np.int64)
@@ -128,8 +127,7 @@ class State:
         nothing else were there.
         """
         problem = self.problem
-        kind = problem.allowed.row_kind[problem.block_row[block]]
-        nodes = np.flatnonzero(problem.allowed.mask[kind, self.entries])
+        nodes = problem.nodes_of(block)
         levels = len(problem.objective.levels)
         keys = [np.zeros(nodes.size, np.int64) for _ in range(levels + 1)]
         use, overload = np.zeros(nodes.size), np.zeros(nodes.size)

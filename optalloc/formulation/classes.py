@@ -122,6 +122,7 @@ def _row_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
     rows = np.arange(columns.rows)
     lines = [line for q in (*columns.demand, columns.cost) for line in q.signature(rows).T]
     lines += [columns.row_replicas, columns.row_throughput.view(np.int64)]
+    lines += [columns.row_within, columns.row_per_node]
     lines += [columns.power.row, columns.energy.row, columns.money.row, allowed.row_kind]
     return _alike(lines)
 
@@ -155,12 +156,15 @@ def merge_nodes(
     """Merge identical nodes where that is exact, else keep every concrete node."""
     unit = unit_demand(columns)
     capped = unit is not None and any(unit[0] in policy.caps(columns) for policy in policies)
-    exact = merge and capped and not columns.current_task.size
+    # What fits on each of several nodes, not on all together, matters to shapes.
+    loose = not columns.current_task.size and not columns.row_per_node.any()
+    exact = merge and capped and loose
     if not exact or not all(_sees_no_nodes(policy) for policy in policies):
         every = np.arange(columns.nodes, dtype=np.int64)
         return NodeClasses(every, np.ones(columns.nodes, np.int64), every)
     lines = [columns.capacity[columns.node_entry]]
     lines.append(allowed.mask[:, columns.node_entry].T.astype(np.int64))
+    lines += [columns.scope(name)[1][:, None] for name in columns.within_scopes]
     draws = (columns.power, columns.energy, columns.money)
     lines += [draw.on[:, None] for draw in draws]
     for factored in (*columns.demand, columns.cost, *(draw.share for draw in draws)):
@@ -173,6 +177,14 @@ def merge_nodes(
         return_counts=True,
     )
     return NodeClasses(node.astype(np.int64), count.astype(np.int64), of_node.ravel())
+
+
+def sees_no_tasks(columns: Columns, policies: Iterable[Policy]) -> bool:
+    """Whether it does not matter to any node whose replicas it has, if these look alike to it.
+
+    Policies for which identical nodes can be merged see the replicas on a node, not their tasks.
+    """
+    return not columns.current_task.size and all(policy.merges_nodes for policy in policies)
 
 
 def _sees_no_nodes(policy: Policy) -> bool:

@@ -83,6 +83,42 @@ def _add_choices(encoding: Encoding) -> None:
     low = np.where(problem.class_required[open_classes], count, 0)
     model.add_rows(chosen.take(open_classes), low=low, high=count)
     _tighten_gangs(encoding)
+    _shape_gangs(encoding)
+
+
+def _shape_gangs(encoding: Encoding) -> None:
+    """Whole shares on each node, one for each task at most: ``x[b, n] = share * z``, ``z <= y``."""
+    problem, model = encoding.problem, encoding.model
+    share = problem.columns.row_per_node[problem.block_row]
+    if not share.any():
+        return
+    pairs = problem.pairs
+    shaped = np.flatnonzero(share[pairs.block] > 0)
+    keys = pairs.block[shaped] * problem.nodes + pairs.node[shaped]
+    places, place = np.unique(keys, return_inverse=True)
+    block = places // problem.nodes
+    shares = Linear.of_columns(model.add_columns(0, problem.block_tasks[block], places.size))
+    ones = np.ones(shaped.size, np.int64)
+    here = Linear(np.zeros(places.size, np.int64), place.ravel(), shaped, ones)
+    model.add_rows(here.plus(shares.scaled(-share[block])), low=0, high=0)
+    row, choice = _choices_at(problem, block)
+    column, number = encoding.y_of_choice[choice], problem.task_classes.count
+    fixed = column < 0
+    constant = np.zeros(places.size, np.int64)
+    np.add.at(constant, row[fixed], number[problem.choice_class[choice[fixed]]])
+    single = np.ones(int(np.count_nonzero(~fixed)), np.int64)
+    tasks = Linear(constant, row[~fixed], column[~fixed], single)
+    model.add_rows(shares.scaled(-1).plus(tasks), low=0)
+
+
+def _choices_at(problem: Problem, block: IntArray) -> tuple[IntArray, IntArray]:
+    """All choices of some blocks (repeats are allowed): indices into these, and choices."""
+    order = np.argsort(problem.choice_block, kind="stable")
+    size = np.bincount(problem.choice_block, minlength=problem.blocks)
+    start = np.cumsum(size) - size
+    row = np.repeat(np.arange(block.size), size[block])
+    within = np.arange(row.size) - np.repeat(np.cumsum(size[block]) - size[block], size[block])
+    return row, order[start[block][row] + within]
 
 
 def _tighten_gangs(encoding: Encoding) -> None:
@@ -92,17 +128,11 @@ def _tighten_gangs(encoding: Encoding) -> None:
     largest_choice = np.zeros(problem.blocks, np.int64)
     np.maximum.at(largest_choice, problem.choice_block, problem.choice_replicas)
     block_class = problem.block_class[pairs.block]
-    single = (problem.task_classes.count[block_class] == 1) & ~problem.fixed[block_class]
+    single = (problem.block_tasks == 1)[pairs.block] & ~problem.fixed[block_class]
     tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))
     if not tight.size:
         return
-    order = np.argsort(problem.choice_block, kind="stable")
-    size = np.bincount(problem.choice_block, minlength=problem.blocks)
-    start = np.cumsum(size) - size
-    block = pairs.block[tight]
-    row = np.repeat(np.arange(tight.size), size[block])
-    within = np.arange(row.size) - np.repeat(np.cumsum(size[block]) - size[block], size[block])
-    choice = order[start[block][row] + within]
+    row, choice = _choices_at(problem, pairs.block[tight])
     fits = np.minimum(problem.choice_replicas[choice], pairs.upper[tight][row])
     room = Linear(np.zeros(tight.size, np.int64), row, encoding.y_of_choice[choice], fits)
     model.add_rows(Linear.of_columns(tight).scaled(-1).plus(room), low=0)

@@ -3,7 +3,8 @@
 Decisions are ``x[block, node]``, replicas of a block on a node, and ``y[choice]``, tasks of a
 class that run in a row. A block holds the choices of a class that look alike from every node
 (equal demands, cost and allowed nodes), so that which of them is chosen does not matter to the
-nodes (each choice has its own where it matters which replicas stay first, see `contested`):
+nodes (each choice has its own where it matters which replicas stay first, see `contested`). A row
+whose replicas stay within one domain of a scope has a choice for each domain, its *anchor*:
 ``sum over nodes of x[b, n] = sum over choices c of b of replicas[c] * y[c]``, and
 ``sum over choices of a class of y = count`` (at most, for optional tasks).
 """
@@ -17,11 +18,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.choices import Anchors, make_choices
 from optalloc.formulation.classes import (
     NodeClasses,
     TaskClasses,
     merge_nodes,
     merge_tasks,
+    sees_no_tasks,
     unit_demand,
 )
 from optalloc.formulation.placing import allowed_entries
@@ -70,10 +73,12 @@ class Problem:
         What was merged.
     choice_class, choice_row, choice_block, choice_replicas : (choices,)
         Class, representative row, block and replicas of each y.
+    choice_anchor : (choices,)
+        The domain, of its row's scope, in which all replicas run; -1 anywhere.
     class_required : (classes,)
         Whether every task of the class must be placed.
-    block_class, block_row : (blocks,)
-        Class and representative row of each block.
+    block_class, block_row, block_anchor : (blocks,)
+        Class (one of them, where classes share blocks), representative row and anchor.
     """
 
     def __init__(self, instance: Instance, objective: Objective, merge: bool = True) -> None:
@@ -84,6 +89,9 @@ class Problem:
         self.allowed = allowed_entries(self.columns)
         self.task_classes: TaskClasses = merge_tasks(self.columns, self.allowed, active, merge)
         self.node_classes: NodeClasses = merge_nodes(self.columns, self.allowed, active, merge)
+        self.joint = merge and self.columns.shaped and sees_no_tasks(self.columns, active)
+        """Whether classes share blocks: nothing but the choices tells them apart."""
+        self._anchors: dict[int, Anchors] = {}
         self._make_choices()
 
     @cached_property
@@ -120,25 +128,79 @@ class Problem:
         return int(self.choice_row.size)
 
     def _make_choices(self) -> None:
-        columns, tasks = self.columns, self.task_classes.task
-        start, last = columns.row_start[tasks], columns.row_start[tasks + 1]
-        length = last - start
-        self.choice_class = np.repeat(np.arange(self.classes, dtype=np.int64), length)
-        offset = np.arange(self.choice_class.size) - np.repeat(np.cumsum(length) - length, length)
-        self.choice_row = start[self.choice_class] + offset
+        columns, classes = self.columns, self.task_classes
+        made = make_choices(self)
+        self.choice_class, self.choice_row, self.choice_anchor = made
         self.choice_replicas = columns.row_replicas[self.choice_row]
         signature = [d.signature(self.choice_row) for d in (*columns.demand, columns.cost)]
         signature.append(self.allowed.row_kind[self.choice_row, None])
+        offset = self.choice_row - columns.row_start[classes.task[self.choice_class]]
         number = np.where(self.contested[self.choice_class], offset, 0)
-        keys = np.stack([self.choice_class, number], axis=1)
-        kinds = np.concatenate([keys, *signature], axis=1)
+        scope = np.where(self.choice_anchor >= 0, columns.row_within[self.choice_row], -1)
+        share = columns.row_per_node[self.choice_row]
+        # Shares of tasks of different sizes could not always be dealt out.
+        size = np.where(share > 0, self.choice_replicas, 0)
+        of_class = np.zeros_like(self.choice_class) if self.joint else self.choice_class
+        keys = [of_class, number, scope, self.choice_anchor, share, size]
+        kinds = np.concatenate([np.stack(keys, axis=1), *signature], axis=1)
         _, first, block = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
         self.choice_block = block.ravel().astype(np.int64)
         self.block_row = self.choice_row[first]
         self.block_class = self.choice_class[first]
-        self.class_required = columns.required[tasks]
-        self.fixed = self.class_required & (length == 1)
+        self.block_anchor = self.choice_anchor[first]
+        self.class_required = columns.required[classes.task]
+        choices = np.bincount(self.choice_class, minlength=self.classes)
+        self.fixed = self.class_required & (choices == 1)
         """Classes whose only choice is made: no y is needed."""
+
+    @cached_property
+    def choice_of_row(self) -> IntArray:
+        """The only choice of each representative row; -1 for others and for anchored rows."""
+        found = np.full(self.columns.rows, -1, np.int64)
+        loose = np.flatnonzero(self.columns.row_within[self.choice_row] < 0)
+        # Classes split from one entry share its rows: none of their choices is the only one.
+        rows, first, count = np.unique(
+            self.choice_row[loose], return_index=True, return_counts=True
+        )
+        found[rows[count == 1]] = loose[first[count == 1]]
+        return found
+
+    def anchored_choice(self, row: IntArray, domain: IntArray) -> IntArray:
+        """The choice of representative rows that is anchored at some domains; -1 for none."""
+        anchored = np.flatnonzero(self.choice_anchor >= 0)
+        width = int(self.choice_anchor.max(initial=0)) + 2
+        key = self.choice_row[anchored] * width + self.choice_anchor[anchored]
+        order = np.argsort(key, kind="stable")
+        wanted = row * width + domain
+        at = np.minimum(np.searchsorted(key[order], wanted), max(key.size - 1, 0))
+        matches = (domain >= 0) & (key[order][at] == wanted) & (domain < width)
+        return np.where(matches, anchored[order][at], -1)
+
+    @property
+    def shaped(self) -> bool:
+        """Whether some row says where its replicas lie to one another."""
+        return self.columns.shaped
+
+    def nodes_of(self, block: int) -> IntArray:
+        """Nodes on which a block may place replicas: by labels, and within its anchor."""
+        row, anchor = self.block_row[block], self.block_anchor[block]
+        mask = self._node_mask[self.allowed.row_kind[row]]
+        if anchor < 0:
+            return np.flatnonzero(mask)
+        inside = self.anchors(int(self.columns.row_within[row])).nodes_of(int(anchor))
+        return np.asarray(inside[mask[inside]], np.int64)
+
+    @cached_property
+    def _node_mask(self) -> BoolArray:
+        """Whether rows of each kind of labels may use each node, (kinds, nodes)."""
+        return self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
+
+    def anchors(self, scope: int) -> Anchors:
+        """The domains of one of `Columns.within_scopes`."""
+        if scope not in self._anchors:
+            count, domain = self.domains(self.columns.within_scopes[scope])
+            self._anchors[scope] = Anchors(count, domain)
+        return self._anchors[scope]
 
     @cached_property
     def pool(self) -> IntArray:
@@ -203,6 +265,24 @@ class Problem:
         return most * self.task_classes.count
 
     @cached_property
+    def block_tasks(self) -> IntArray:
+        """Most tasks that each block can have: all of its classes."""
+        pairs = np.unique(np.stack([self.choice_block, self.choice_class]), axis=1)
+        most = np.zeros(self.blocks, np.int64)
+        np.add.at(most, pairs[0], self.task_classes.count[pairs[1]])
+        return most
+
+    @cached_property
+    def block_most(self) -> IntArray:
+        """Most replicas that each block can have."""
+        if not self.joint:
+            return self.most_replicas[self.block_class]
+        pairs = np.unique(np.stack([self.choice_block, self.choice_class]), axis=1)
+        most = np.zeros(self.blocks, np.int64)
+        np.add.at(most, pairs[0], self.most_replicas[pairs[1]])
+        return most
+
+    @cached_property
     def capacity(self) -> IntArray:
         """Capacity of each node (all nodes of a merged one together), (nodes, resources)."""
         capacity = self.columns.capacity[self.columns.node_entry[self.node_classes.node]]
@@ -254,18 +334,25 @@ class Problem:
     @property
     def most_pairs(self) -> int:
         """Number of pairs by labels alone: no less than there are, and cheap to have."""
-        mask = self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
-        return int(mask.sum(axis=1)[self.allowed.row_kind[self.block_row]].sum())
+        loose = self.block_anchor < 0
+        allowed = self._node_mask.sum(axis=1)[self.allowed.row_kind[self.block_row]]
+        total = int(allowed[loose].sum())
+        scope = self.columns.row_within[self.block_row]
+        for k in np.unique(scope[~loose]).tolist():
+            total += int(self.anchors(k).size[self.block_anchor[~loose & (scope == k)]].sum())
+        return total
 
     @cached_property
     def pairs(self) -> Pairs:
         """The columns x."""
-        mask = self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
-        nodes_of_kind = [np.flatnonzero(line) for line in mask]
+        nodes_of_kind = [np.flatnonzero(line) for line in self._node_mask]
         kind = self.allowed.row_kind[self.block_row]
-        sizes = np.array([n.size for n in nodes_of_kind], np.int64)[kind]
+        pieces = [
+            nodes_of_kind[k] if anchor < 0 else self.nodes_of(b)
+            for b, (k, anchor) in enumerate(zip(kind, self.block_anchor, strict=True))
+        ]
+        sizes = np.array([piece.size for piece in pieces], np.int64)
         block = np.repeat(np.arange(self.blocks, dtype=np.int64), sizes)
-        pieces = [nodes_of_kind[k] for k in kind]
         node = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
         upper = self._fitting(block, node)
         kept = upper > 0
@@ -291,14 +378,17 @@ class Problem:
 
     def _fits(self, block: IntArray, node: IntArray) -> IntArray:
         """Evaluate what fits at pairs (arrays that broadcast)."""
-        upper = self.most_replicas[self.block_class[block]]
-        row, at = self.block_row[block], self.node_classes.node[node]
+        return self.fitting(self.block_row[block], node, self.block_most[block])
+
+    def fitting(self, row: IntArray, node: IntArray, most: IntArray) -> IntArray:
+        """Replicas of rows, at most so many, that fit on nodes alone (arrays that broadcast)."""
+        at = self.node_classes.node[node]
         for i in sorted(self.hard_resources):
             if not self.columns.demand[i].is_zero:
                 demand = self.columns.demand[i].at(row, at)
                 fits = self.capacity[node, i] // np.maximum(demand, 1)
-                upper = np.where(demand > 0, np.minimum(upper, fits), upper)
-        return np.broadcast_to(upper, np.broadcast_shapes(block.shape, node.shape))
+                most = np.where(demand > 0, np.minimum(most, fits), most)
+        return np.broadcast_to(most, np.broadcast_shapes(row.shape, node.shape))
 
     def _with_stays(self, block: IntArray, node: IntArray, upper: IntArray) -> Pairs:
         """Split the pairs at home nodes into staying and arriving replicas."""

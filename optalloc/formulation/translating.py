@@ -30,7 +30,8 @@ def expand_placement(
     """Deal merged decisions out to single tasks and concrete nodes.
 
     The tasks of each choice go to the members of its class in order, then the replicas of each
-    block to its choices, and those on a merged node to its nodes, filling one after the other.
+    block to its choices, and those on a merged node to its nodes, filling one after the other;
+    shares of nodes go round.
 
     Parameters
     ----------
@@ -43,8 +44,26 @@ def expand_placement(
     chosen = np.zeros(problem.columns.rows, np.int64)
     np.add.at(chosen, row, tasks)
     row = np.repeat(row, tasks * problem.columns.row_replicas[row])
-    concrete = concrete_nodes(problem, np.repeat(node, replicas))
+    single = _in_shares(problem, np.repeat(block, replicas), np.repeat(node, replicas))
+    concrete = concrete_nodes(problem, single)
     return Placement.of(chosen, row, concrete, np.ones(row.size, np.int64))
+
+
+def _in_shares(problem: Problem, block: IntArray, node: IntArray) -> IntArray:
+    """Order the replicas of each block so that each task's lie together, a share of a node once.
+
+    The tasks of a block with shares are all of one size. Neighbouring shares go to different tasks:
+    no node has more of them than there are tasks.
+    """
+    columns = problem.columns
+    node = node.copy()
+    for b in np.unique(block[columns.row_per_node[problem.block_row[block]] > 0]).tolist():
+        row = int(problem.block_row[b])
+        share, size = int(columns.row_per_node[row]), int(columns.row_replicas[row])
+        here = slice(*np.searchsorted(block, [b, b + 1]).tolist())
+        shares = node[here][::share].reshape(size // share, -1)
+        node[here] = np.repeat(shares.T.ravel(), share)
+    return node
 
 
 def _deal_choices(problem: Problem, y: IntArray) -> tuple[IntArray, IntArray]:
@@ -98,25 +117,65 @@ def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
     """Find x and y (others 0) of a placement; None if it uses what no column allows."""
     problem = encoding.problem
     values = np.zeros(encoding.model.columns, np.int64)
-    choice = choice_of_row(problem)
-    if np.any(choice[placement.row] < 0):
+    choice = _choice_of_pairs(problem, placement)
+    if np.any(choice < 0):
         return None
-    y = np.where(choice >= 0, encoding.y_of_choice[choice], -1)
-    free = y >= 0
-    np.add.at(values, y[free], placement.chosen[free])
-    return _place(encoding, values, problem.choice_block[choice[placement.row]], placement)
+    replicas = np.zeros(problem.choices, np.int64)
+    np.add.at(replicas, choice, placement.replicas)
+    tasks = replicas // problem.choice_replicas
+    if np.any(replicas % problem.choice_replicas) or _torn(problem, placement, choice, tasks):
+        return None
+    free = np.flatnonzero(encoding.y_of_choice >= 0)
+    values[encoding.y_of_choice[free]] = tasks[free]
+    return _place(encoding, values, problem.choice_block[choice], placement)
+
+
+def _torn(problem: Problem, placement: Placement, choice: IntArray, tasks: IntArray) -> bool:
+    """Whether some node has no whole shares of its tasks, or several of one task."""
+    share = problem.columns.row_per_node[placement.row]
+    here, share = np.flatnonzero(share), share[share > 0]
+    node = problem.node_classes.of_node[placement.node[here]]
+    # Rows of a class that look alike, and entries merged into one, share their nodes.
+    places, at = np.unique(choice[here] * problem.nodes + node, return_inverse=True)
+    total = np.bincount(at.ravel(), placement.replicas[here], places.size).astype(np.int64)
+    shares = np.zeros(places.size, np.int64)
+    shares[at.ravel()] = share
+    most = tasks[places // problem.nodes] * shares
+    return bool(np.any(total % shares) or np.any(total > most))
 
 
 def choice_of_row(problem: Problem) -> IntArray:
-    """Choice of each row of the instance; -1 for entries whose tasks are in several classes."""
+    """Choice of each row of the instance.
+
+    It is -1 for entries whose tasks are in several classes, and for rows with a choice for each of
+    several domains.
+    """
+    choice, like = problem.choice_of_row, _representatives(problem)
+    return np.where(like >= 0, choice[like], -1)
+
+
+def _representatives(problem: Problem) -> IntArray:
+    """The row of its class that stands for each row; -1 for entries in several classes."""
     columns, classes = problem.columns, problem.task_classes
     several = np.bincount(classes.of_task, minlength=columns.tasks) > 1
     class_of_task = np.full(columns.tasks, -1, np.int64)
     class_of_task[classes.of_task] = classes.of_class
-    first = np.searchsorted(problem.choice_class, np.arange(problem.classes))
     number = np.arange(columns.rows) - columns.row_start[columns.row_task]
-    choice = first[class_of_task[columns.row_task]] + number
-    return np.where(several[columns.row_task], -1, choice)
+    like = columns.row_start[classes.task[class_of_task]][columns.row_task] + number
+    return np.where(several[columns.row_task], -1, like)
+
+
+def _choice_of_pairs(problem: Problem, placement: Placement) -> IntArray:
+    """Choice of each placed pair: that of its row, anchored where its node is; -1 for none."""
+    row = _representatives(problem)[placement.row]
+    choice = np.where(row >= 0, problem.choice_of_row[row], -1)
+    scope = problem.columns.row_within[placement.row]
+    node = problem.node_classes.of_node[placement.node]
+    for k in np.unique(scope[scope >= 0]).tolist():
+        here = np.flatnonzero((scope == k) & (row >= 0))
+        domain = problem.anchors(k).domain[node[here]]
+        choice[here] = problem.anchored_choice(row[here], domain)
+    return choice
 
 
 def _place(

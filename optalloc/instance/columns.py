@@ -84,6 +84,9 @@ class Columns:
         Rows of task t are ``row_start[t]:row_start[t + 1]``.
     row_task, row_replicas, row_number : (rows,)
         Task entry, replicas of one task, and number of the configuration (-1 without a table).
+    row_within, row_per_node : (rows,)
+        Scope (an index into `within_scopes`; -1 anywhere) in one domain of which all replicas of a
+        task run, and replicas on each node that it uses (0: any number).
     task_count, required, weight : (tasks,)
         Number of identical tasks; whether they must be placed; weight in `weight_quantum`.
     move_cost : (tasks,)
@@ -204,6 +207,36 @@ class Columns:
             ],
             np.int64,
         )
+
+    @cached_property
+    def within_scopes(self) -> tuple[str, ...]:
+        """Scopes within which some row's replicas must stay, in order of first appearance."""
+        return tuple(dict.fromkeys(scope for scope, _ in self._row_shapes if scope))
+
+    @cached_property
+    def row_within(self) -> IntArray:
+        """Scope of each row: an index into `within_scopes`, -1 anywhere, (rows,)."""
+        number = {scope: k for k, scope in enumerate(self.within_scopes)}
+        return np.array([number.get(scope, -1) for scope, _ in self._row_shapes], np.int64)
+
+    @cached_property
+    def row_per_node(self) -> IntArray:
+        """Replicas on each node that a task uses in this row, 0 for any number, (rows,)."""
+        return np.array([number for _, number in self._row_shapes], np.int64)
+
+    @cached_property
+    def shaped(self) -> bool:
+        """Whether some row says where its replicas lie to one another."""
+        return bool(self.within_scopes or self.row_per_node.any())
+
+    @cached_property
+    def _row_shapes(self) -> list[tuple[str, int]]:
+        tasks = self.instance.tasks
+        stated = [(tasks[t].within, tasks[t].per_node) for t in self.row_task.tolist()]
+        return [
+            own if row is None else (row.within or own[0], row.per_node or own[1])
+            for own, row in zip(stated, self.row_configuration, strict=True)
+        ]
 
     def configurations_of(self, task: int) -> tuple[Configuration, ...]:
         """The configuration table of a task entry; empty if it has none."""
@@ -449,8 +482,11 @@ class Columns:
 
 
 def row_label(configuration: Configuration) -> str:
-    """How solutions and reports name a row: its name, else its device type and replicas."""
-    return configuration.name or f"{configuration.device or 'any'} x {configuration.replicas}"
+    """How solutions and reports name a row: its name, else device, replicas and shape."""
+    shape = f", {configuration.per_node} a node" if configuration.per_node else ""
+    within = f" in a {configuration.within}" if configuration.within else ""
+    name = f"{configuration.device or 'any'} x {configuration.replicas}{shape}{within}"
+    return configuration.name or name
 
 
 def resource_names(instance: Instance, demanded: Set[str] | None = None) -> tuple[str, ...]:

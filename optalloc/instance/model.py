@@ -135,6 +135,11 @@ class Configuration(Stated, frozen=True):
     demand
         Demand of each replica; overrides the task's. A row that names a device type demands one
         device a replica unless the row or the task says otherwise.
+    within
+        Scope (such as ``rack``; ``node``) in one domain of which all replicas run; by default
+        the task's, which is anywhere.
+    per_node
+        Replicas on each node that it uses: so many and no others. 0 (the task's) is any number.
     """
 
     name: str = ""
@@ -143,6 +148,8 @@ class Configuration(Stated, frozen=True):
     throughput: Number = 0
     watts: Number = 0
     demand: Named[Number] = kept({})
+    within: str = ""
+    per_node: int = 0
 
 
 class Task(Stated, frozen=True):
@@ -158,6 +165,8 @@ class Task(Stated, frozen=True):
         Cost of placing one replica, for the ``assignment-cost`` policy.
     replicas
         Number of replicas of a task without configurations.
+    within, per_node
+        As in `Configuration`, for all its rows that state none.
     configurations
         The ways in which it can run, or the name of a shared table of them.
     required
@@ -186,6 +195,8 @@ class Task(Stated, frozen=True):
     demand: Field[Mapping[str, Stateable], dict[str, Quantity]] = kept({})
     cost: Field[Stateable, Quantity] = kept(0)
     replicas: int = 1
+    within: str = ""
+    per_node: int = 0
     configurations: Field[Sequence[Configuration] | str, tuple[Configuration, ...] | str] = kept(())
     required: bool = True
     weight: Number = 1

@@ -47,6 +47,7 @@ REFERENCES: tuple[tuple[Set[str], Callable[[View], Iterator[Fault]]], ...] = (
     ({"nodes", "resources"}, rest.energy_share),
     ({"tables", "configurations"}, tasks.shared),
     ({"groups"}, tasks.groups),
+    ({"nodes"}, tasks.scopes),
     ({"nodes", "resources", "groups", "policies"}, rest.policy_references),
     ({"policies"}, rest.objective),
 )

@@ -10,6 +10,7 @@ EXACT = "the exact encoding serves on every side; it only is a larger one"
 FLIPPED = (
     "total = total.plus(encode_term(encoding, term, _flipped(side, factor < 0)).scaled(factor))"
 )
+FIRST = "the first columns are replicas: none of them is a choice's"
 FULL = "a home that is full once over would have to be full twice, or less than empty"
 INTEGER = "a column that is tied to integers takes integer values anyway"
 NO_ZERO = "no factor of a term in a metric is 0"
@@ -75,6 +76,13 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))",
         "Lt -> LtE",
     ): SLACK,
+    (
+        "_shape_gangs",
+        "shares = Linear.of_columns(model.add_columns(0, problem.block_tasks[block], places.size))",
+        "0 -> -1",
+    ): "shares times their size are replicas, which are not negative",
+    ("_shape_gangs", "fixed = column < 0", "0 -> 1"): FIRST,
+    ("_shape_gangs", "fixed = column < 0", "Lt -> LtE"): FIRST,
     (
         "_fill_homes",
         "full = Linear.of_columns(model.add_columns(0, 1, filled.size))",

@@ -63,6 +63,7 @@ def has_generator(policy_class: type[Policy]) -> bool:
     p.AssignmentCost,
     p.Cost,
     p.Energy,
+    p.Gangs,
     p.Labels,
     p.MaxMin,
     p.Moves,
@@ -305,7 +306,30 @@ def _unit_task(rng: Random, t: int, nodes: tuple[Node, ...], demand: int) -> Tas
 # -- instances ---------------------------------------------------------------------------------
 
 
-def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
+def _shaped(rng: Random, task: Task) -> Task:
+    """The task, mostly as a gang that stays within a domain or has a shape."""
+
+    def shape(replicas: int) -> Fields:
+        within = rng.choice(["", "rack", "rack", "node"])
+        shares = [k for k in (1, 2, 3) if replicas % k == 0]
+        return {"within": within, "per_node": rng.choice([0, 0, *shares])}
+
+    if rng.random() < 0.2:
+        return task
+    if not task.configurations:
+        replicas = rng.choice([task.replicas, 2, 3])
+        if isinstance(task.current, tuple):
+            replicas = task.replicas
+        return replace(task, replicas=replicas, **shape(replicas))
+    assert not isinstance(task.configurations, str)
+    rows = tuple(
+        replace(row, **shape(row.replicas)) if rng.random() < 0.7 else row
+        for row in task.configurations
+    )
+    return replace(task, configurations=rows, within=rng.choice(["", "", "rack"]))
+
+
+def _grown(rng: Random, unit: bool, crowded: bool, shaped: bool = False) -> Space:
     """An instance without policies whose placements are few enough to be enumerated."""
     nodes = _unit_nodes(rng) if unit else _nodes(rng)
     if crowded:
@@ -347,6 +371,8 @@ def _grown(rng: Random, unit: bool, crowded: bool) -> Space:
             if twin
             else (_unit_task(rng, t, nodes, demand) if unit else _task(rng, t, nodes))
         )
+        if shaped:
+            task = _shaped(rng, task)
         if nowhere:
             task = replace(task, required=False, allow={"node": ("n0",)}, forbid={"node": ("n0",)})
         if "tables" not in stated:
@@ -392,7 +418,7 @@ def _roles(rng: Random, policy: Policy, value: int, instance: Instance, unit: bo
 
     Where nodes are to be merged, little must ask for more nodes in use than needed.
     """
-    if isinstance(policy, p.Labels):
+    if isinstance(policy, p.Labels | p.Gangs):
         return policy
     if policy.is_rule:
         hard = rng.random() < (0.55 if value == 0 else 0.1)
@@ -434,8 +460,9 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     rng = Random(f"{policy_class.__name__} {seed}")
     unit = policy_class.merges_nodes and rng.random() < 0.3
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
-    space = _grown(rng, unit, crowded)
-    others = [c for c in policy_classes().values() if c is not policy_class]
+    space = _grown(rng, unit, crowded, policy_class is p.Gangs)
+    # Gangs have instances of their own.
+    others = [c for c in policy_classes().values() if c not in (policy_class, p.Gangs)]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
     needs_mem = {p.Balance, p.PeakLoad, p.SafetyCapacity}
@@ -444,7 +471,12 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]
     focus = _policy(rng, policy_class, 0)
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
-    if rng.random() < 0.15 and policy_class not in (p.Capacity, p.Labels, p.TransientCapacity):
+    if rng.random() < 0.15 and policy_class not in (
+        p.Capacity,
+        p.Gangs,
+        p.Labels,
+        p.TransientCapacity,
+    ):
         policies.append(replace(_policy(rng, policy_class, 9), name="again"))
     policies = [fitting(policy, space.instance) for policy in policies]
     return _stated(rng, space, policies, unit)
@@ -473,7 +505,7 @@ def _attained(rng: Random, instance: Instance) -> tuple[int, ...]:
 
 
 def _softens(policy: Policy) -> bool:
-    return policy.is_rule and not isinstance(policy, p.Labels)
+    return policy.is_rule and not isinstance(policy, p.Labels | p.Gangs)
 
 
 def _unstated(rng: Random, policies: list[Policy], unit: bool) -> list[Policy]:

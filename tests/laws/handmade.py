@@ -36,5 +36,26 @@ HANDMADE = {
         policies=(p.GroupMoveCost(at_most=0), p.AssignmentCost()),
         objective="assignment-cost",
     ),
+    "shares of a task lie on different nodes": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 4}), Node(name="n1", capacity={"cpu": 2})),
+        tasks=(Task(name="t0", demand={"cpu": 1}, replicas=4, per_node=2),),
+        policies=(p.Nodes(),),
+        objective="nodes",
+    ),
+    "one of two tasks cannot have the shares of both": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 4}), Node(name="n1", capacity={"cpu": 1})),
+        tasks=(
+            Task(name="t0", demand={"cpu": 1}, replicas=4, per_node=2, required=False, count=2),
+        ),
+        objective="admitted",
+    ),
+    "half a share on each of two nodes is none": Instance(
+        nodes=(
+            Node(name="n0", capacity={"cpu": 2}),
+            Node(name="n1", capacity={"cpu": 1}, count=2),
+        ),
+        tasks=(Task(name="t0", demand={"cpu": 1}, replicas=4, per_node=2, required=False),),
+        objective="admitted",
+    ),
 }
 """By what they are about."""

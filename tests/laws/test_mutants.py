@@ -22,6 +22,7 @@ from handmade import HANDMADE
 from mutants import Mutant, mutants_of, mutated
 from shape_cases import registered
 
+from optalloc import policies as p
 from optalloc.formulation import building, encoding, loads, shapes
 from optalloc.formulation.registry import policy_classes
 from optalloc.instance.policy import Policy
@@ -36,6 +37,9 @@ TERM_SEEDS = 3
 """Instances of each policy class for random terms."""
 HOMES = 44
 """Instances of each policy class that counts arrivals, of which some are chosen."""
+GANGS = 80
+"""Instances with gangs for the encoders of their shapes."""
+OF_GANGS = ("_choices_at", "_shape_gangs")
 OF_HOMES = ("_add_stays", "_comes_twice", "_fill_homes")
 OF_TERMS = (
     "_beyond",
@@ -177,6 +181,8 @@ def _laws_of_encoder(name: str) -> list[Law]:
         return terms + _goal_laws(classes, EVERYWHERE)
     if name in OF_HOMES:
         return _laws_of_homes()
+    if name in OF_GANGS:
+        return [_goal_law(p.Gangs, seed) for seed in range(GANGS)]
     return _goal_laws(classes, EVERYWHERE)
 
 

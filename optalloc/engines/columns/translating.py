@@ -197,6 +197,8 @@ def build_tables(problem: Problem) -> ClassTables:
     """
     if not problem.blocks:
         raise Unsupported("nothing to place")
+    if problem.shaped:
+        raise Unsupported("gangs that stay within a domain or have a shape")
     if problem.home_key.size or np.any(problem.node_classes.count > 1):
         raise Unsupported("tasks that run already, and nodes that are one already")
     if len(problem.objective.levels) != 1:

@@ -197,6 +197,8 @@ def build_tables(problem: Problem) -> Tables:
     Unsupported
         If the search has no form for a term, or for several rows that share a home.
     """
+    if problem.shaped:
+        raise Unsupported("gangs that stay within a domain or have a shape")
     if problem.contested.any():
         raise Unsupported("replicas of several rows that run on the same node now")
     weights, limit = _quantities(problem)

@@ -38,6 +38,9 @@ def configurations(path: str, rows: tuple[Configuration, ...]) -> Iterator[Fault
     for i, row in enumerate(rows):
         at = f"{path}[{i}]"
         yield from bounds.one(f"{at}.replicas", row.replicas, bounds.WHOLE_POSITIVE)
+        yield from bounds.one(f"{at}.per_node", row.per_node, bounds.NOT_NEGATIVE)
+        if row.per_node > 0 and row.replicas % row.per_node:
+            yield f"{at}.per_node", f"expected a divisor of {row.replicas}, got {row.per_node}"
         yield from bounds.one(f"{at}.throughput", row.throughput, bounds.NOT_NEGATIVE)
         yield from bounds.one(f"{at}.watts", row.watts, bounds.NOT_NEGATIVE)
         for name, value in row.demand.items():
@@ -57,6 +60,14 @@ def row_resources(path: str, rows: tuple[Configuration, ...], view: View) -> Ite
                 yield at, names.missing(name, "a resource", view.resources)
 
 
+def row_scopes(path: str, rows: tuple[Configuration, ...], view: View) -> Iterator[Fault]:
+    """List scopes within which rows must stay and that the nodes do not have."""
+    for i, row in enumerate(rows):
+        if row.within and row.within not in view.scopes:
+            at = f"{path}[{i}].within"
+            yield at, names.missing(row.within, "a domain scope", view.scopes)
+
+
 def shared(view: View) -> Iterator[Fault]:
     """List what is wrong with the shared tables themselves."""
     for name, table in view.instance.tables.items():
@@ -74,3 +85,4 @@ def references(view: View) -> Iterator[Fault]:
         yield from fits(f"tables.{name}", table, view)
     for name, rows in view.instance.configurations.items():
         yield from row_resources(f"configurations.{name}", rows, view)
+        yield from row_scopes(f"configurations.{name}", rows, view)

@@ -16,6 +16,7 @@ MOST_TASKS = 10_000_000
 NUMBERS = (
     ("count", bounds.WHOLE_POSITIVE),
     ("replicas", bounds.WHOLE_POSITIVE),
+    ("per_node", bounds.NOT_NEGATIVE),
     ("weight", bounds.NOT_NEGATIVE),
     ("reference", bounds.POSITIVE),
     ("work", bounds.NOT_NEGATIVE),
@@ -44,6 +45,14 @@ def check(view: View) -> Iterator[Fault]:
             yield f"tasks[{i}].replicas", f"{expected}, got {replicas}"
         if not isinstance(rows, str):
             yield from tables.configurations(f"tasks[{i}].configurations", rows)
+    for i, task in enumerate(tasks):
+        if task.per_node > 0:
+            own = task.configurations
+            listed = view.instance.configurations.get(own, ()) if isinstance(own, str) else own
+            sizes = [r.replicas for r in listed if not r.per_node] if own else [task.replicas]
+            if any(size % task.per_node for size in sizes):
+                path, given = f"tasks[{i}].per_node", task.per_node
+                yield path, f"expected a divisor of the replicas, got {given}"
 
 
 def _of(field: str) -> Callable[[int], str]:
@@ -95,6 +104,19 @@ def by_node(view: View) -> Iterator[Fault]:
             yield path(), f"expected {nodes} numbers (one per node entry), got {len(quantity)}"
         elif isinstance(quantity, Lookup):
             yield from tables.fits(path(), quantity, view)
+
+
+def scopes(view: View) -> Iterator[Fault]:
+    """List scopes within which tasks must stay and that the nodes do not have."""
+    stated = view.of_tasks.within
+    unknown = set(stated) - view.scopes - {""}
+    for i, within in enumerate(stated if unknown else ()):
+        if within in unknown:
+            yield f"tasks[{i}].within", names.missing(within, "a domain scope", view.scopes)
+    for i in view.with_rows:
+        rows = view.instance.tasks[i].configurations
+        if not isinstance(rows, str):
+            yield from tables.row_scopes(f"tasks[{i}].configurations", rows, view)
 
 
 def groups(view: View) -> Iterator[Fault]:

@@ -27,6 +27,8 @@ class Fields:
         self.demand = [task.demand for task in tasks]
         self.cost = [task.cost for task in tasks]
         self.replicas = [task.replicas for task in tasks]
+        self.within = [task.within for task in tasks]
+        self.per_node = [task.per_node for task in tasks]
         self.configurations = [task.configurations for task in tasks]
         self.weight = [task.weight for task in tasks]
         self.reference = [task.reference for task in tasks]
@@ -93,6 +95,11 @@ class View:
     def attributes(self) -> dict[str, set[str]]:
         """What a table can go by, and the values that each attribute takes on the nodes."""
         return attributes(self.instance)
+
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """Domain scopes of the nodes, and the built-in one."""
+        return frozenset(s for node in self.instance.nodes for s in node.domains) | {NODE}
 
     @cached_property
     def incomplete(self) -> set[str]:

@@ -63,12 +63,16 @@ def name_placement(instance: Instance, placement: Placement) -> dict[str, Placed
     named: dict[str, Placed] = {}
     next_copy = np.zeros(columns.tasks, np.int64)
     first = np.searchsorted(placement.row, np.arange(columns.rows + 1))
+    domains = [columns.scope(name)[1] for name in columns.within_scopes]
     for row in np.flatnonzero(placement.chosen):
         t = int(columns.row_task[row])
         size = int(columns.row_replicas[row])
         task = instance.tasks[t]
         at = slice(first[row], first[row + 1])
-        for nodes in _deal(columns, int(row), size, placement.node[at], placement.replicas[at]):
+        node, scope = placement.node[at], int(columns.row_within[row])
+        domain = np.zeros_like(node) if scope < 0 else domains[scope][node]
+        share = int(columns.row_per_node[row])
+        for nodes in _deal(size, share, domain, node, placement.replicas[at]):
             copy = int(next_copy[t])
             next_copy[t] += 1
             name = task.name if task.count == 1 else f"{task.name}/{copy}"
@@ -78,14 +82,9 @@ def name_placement(instance: Instance, placement: Placement) -> dict[str, Placed
 
 
 def _deal(
-    columns: Columns, row: int, size: int, node: IntArray, replicas: IntArray
+    size: int, share: int, domain: IntArray, node: IntArray, replicas: IntArray
 ) -> Iterator[dict[int, int]]:
-    """Deal the replicas of a row out to its tasks: by domain where they must stay in one."""
-    scope = int(columns.row_within[row])
-    domain = np.zeros(node.size, np.int64)
-    if scope >= 0:
-        domain = columns.scope(columns.within_scopes[scope])[1][node]
-    share = int(columns.row_per_node[row])
+    """Deal the replicas of a row out to its tasks of a size, domain by domain."""
     for d in np.unique(domain).tolist():
         here = np.flatnonzero(domain == d)[::-1]
         single = np.repeat(node[here], replicas[here] // max(share, 1))

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from optalloc.formulation import goals
+from optalloc.instance.columns import shapes_gangs
 from optalloc.instance.policy import Policy, kebab
 
 if TYPE_CHECKING:
@@ -32,23 +33,13 @@ def policy_classes() -> dict[str, type[Policy]]:
     return dict(sorted(found.items()))
 
 
-def _shapes_gangs(instance: Instance) -> bool:
-    """Whether some task or row says where its replicas lie to one another."""
-    tables = [*instance.configurations.values()]
-    tables += [t.configurations for t in instance.tasks if not isinstance(t.configurations, str)]
-    rows = (row for table in tables for row in table)
-    return any(task.within or task.per_node for task in instance.tasks) or any(
-        row.within or row.per_node for row in rows
-    )
-
-
 def effective_policies(instance: Instance) -> tuple[Policy, ...]:
     """The stated policies and the rules that hold unstated (capacity, labels, gangs ...)."""
     stated = {policy.type for policy in instance.policies}
     unneeded = set()
     if not any(resource.transient for resource in instance.resources.values()):
         unneeded.add("transient-capacity")
-    if not _shapes_gangs(instance):
+    if not shapes_gangs(instance):
         unneeded.add("gangs")
     implied = [
         policy_classes()[kind]()

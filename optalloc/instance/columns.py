@@ -227,10 +227,12 @@ class Columns:
     @cached_property
     def shaped(self) -> bool:
         """Whether some row says where its replicas lie to one another."""
-        return bool(self.within_scopes or self.row_per_node.any())
+        return shapes_gangs(self.instance)
 
     @cached_property
     def _row_shapes(self) -> list[tuple[str, int]]:
+        if not self.shaped:
+            return [("", 0)] * self.rows
         tasks = self.instance.tasks
         stated = [(tasks[t].within, tasks[t].per_node) for t in self.row_task.tolist()]
         return [
@@ -487,6 +489,16 @@ def row_label(configuration: Configuration) -> str:
     within = f" in a {configuration.within}" if configuration.within else ""
     name = f"{configuration.device or 'any'} x {configuration.replicas}{shape}{within}"
     return configuration.name or name
+
+
+def shapes_gangs(instance: Instance) -> bool:
+    """Whether some task or row says where its replicas lie to one another."""
+    tables = [*instance.configurations.values()]
+    tables += [t.configurations for t in instance.tasks if not isinstance(t.configurations, str)]
+    rows = (row for table in tables for row in table)
+    return any(task.within or task.per_node for task in instance.tasks) or any(
+        row.within or row.per_node for row in rows
+    )
 
 
 def resource_names(instance: Instance, demanded: Set[str] | None = None) -> tuple[str, ...]:

@@ -64,21 +64,6 @@ Kind = type[Training] | type[AllReduce] | type[Placed]
 _READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 
-def columns(path: Path) -> list[str]:
-    """The names in the first line of a CSV file."""
-    return _load(path)[0]
-
-
-def _load(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            rows = list(reader)
-            return list(reader.fieldnames or ()), rows
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InstanceError([("", str(error))], str(path)) from None
-
-
 def texts(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """The columns and the rows of a CSV file, as text.
 
@@ -87,7 +72,13 @@ def texts(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     InstanceError
         If it cannot be read.
     """
-    return _load(path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            return list(reader.fieldnames or ()), rows
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InstanceError([("", str(error))], str(path)) from None
 
 
 def parse(
@@ -155,4 +146,4 @@ def _value(
 
 def read(kind: Kind, path: Path, optional: Iterable[str] = ()) -> list[Any]:
     """Read a CSV file of measured rows; see `parse`."""
-    return parse(kind, _load(path)[1], str(path), optional)
+    return parse(kind, texts(path)[1], str(path), optional)

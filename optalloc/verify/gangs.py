@@ -33,13 +33,13 @@ def _stated(task: Task, configuration: Configuration | None) -> tuple[str, int]:
 
 def _of_row(facts: Facts, row: int, task: Task, within: str, per_node: int) -> Iterator[Breach]:
     placed = facts.placement
-    mine = placed.row == row
+    mine = slice(*np.searchsorted(placed.row, [row, row + 1]).tolist())
     size = int(facts.columns.row_replicas[row])
     nodes, replicas = placed.node[mine].tolist(), placed.replicas[mine].tolist()
     if within:
         scope = facts.scope(within)
         domains = [int(scope.domain[node]) for node in nodes]
-        names = (*scope.names, "none")
+        names = scope.names
     else:
         domains, names = [0] * len(nodes), ("",)
     total: dict[int, int] = {}

@@ -45,8 +45,9 @@ def check(view: View) -> Iterator[Fault]:
             yield f"tasks[{i}].replicas", f"{expected}, got {replicas}"
         if not isinstance(rows, str):
             yield from tables.configurations(f"tasks[{i}].configurations", rows)
-    for i, task in enumerate(tasks):
-        if task.per_node > 0:
+    for i, per_node in enumerate(view.of_tasks.per_node):
+        if per_node > 0:
+            task = tasks[i]
             own = task.configurations
             listed = view.instance.configurations.get(own, ()) if isinstance(own, str) else own
             sizes = [r.replicas for r in listed if not r.per_node] if own else [task.replicas]

@@ -60,7 +60,7 @@ def test_a_slurm_tree_becomes_levels_by_height(tmp_path: Path) -> None:
     file = tmp_path / "topology.conf"
     file.write_text(TREE)
     speeds = {"leaf": Speed(10.0, 1e-6), "pod": Speed(20.0), "core": Speed(20.0)}
-    fabric = slurm.read_conf(file, speeds=speeds, known=[f"tux{k}" for k in range(16)])
+    fabric = slurm.read_conf(file).fabric(speeds=speeds, known=[f"tux{k}" for k in range(16)])
     domains = fabric.domains
     assert [level.names for level in domains.levels[1:]] == [
         ("s0", "s1", "s2", "s3"), ("s4", "s5"), ("s6",),
@@ -73,9 +73,9 @@ def test_a_slurm_tree_becomes_levels_by_height(tmp_path: Path) -> None:
 def test_what_is_written_reads_as_the_same_domains(tmp_path: Path, make: str) -> None:
     first, second = tmp_path / "a.conf", tmp_path / "b.conf"
     first.write_text(make)
-    domains = slurm.read_conf(first).domains
+    domains = slurm.read_conf(first).fabric().domains
     slurm.write_conf(domains, second)
-    again = slurm.read_conf(second).domains
+    again = slurm.read_conf(second).fabric().domains
     assert again.nodes == domains.nodes
     for a, b in zip(domains.levels, again.levels, strict=True):
         assert a.names == b.names
@@ -95,7 +95,7 @@ def test_what_is_written_reads_as_the_same_domains(tmp_path: Path, make: str) ->
 def test_every_generated_fabric_can_be_told_to_slurm(tmp_path: Path, fabric: Fabric) -> None:
     domains = fabric.domains
     slurm.write_conf(domains, tmp_path / "topology.conf")
-    again = slurm.read_conf(tmp_path / "topology.conf").domains
+    again = slurm.read_conf(tmp_path / "topology.conf").fabric().domains
     order = [again.nodes.index(node) for node in domains.nodes]
     for level in domains.levels[1:]:
         assert _parts(level.of_node) in [_parts(other.of_node[order]) for other in again.levels]
@@ -111,7 +111,7 @@ def _parts(label: NDArray[np.int64]) -> set[frozenset[int]]:
 def test_blocks_join_by_the_sizes_stated(tmp_path: Path) -> None:
     file = tmp_path / "topology.conf"
     file.write_text(BLOCKS)
-    domains = slurm.read_conf(file).domains
+    domains = slurm.read_conf(file).fabric().domains
     assert [level.names for level in domains.levels[1:]] == [
         ("b1", "b2", "b3", "b4"), ("b1..b2", "b3..b4"), ("cluster",),
     ]  # fmt: skip
@@ -139,13 +139,16 @@ YAML = """
 def test_topologies_of_a_yaml_file_are_found_by_name(tmp_path: Path) -> None:
     file = tmp_path / "topology.yaml"
     file.write_text(YAML)
-    assert [x.names for x in slurm.read_yaml(file).domains.levels[1:]] == [("l1", "l2"), ("root",)]
-    blocks = slurm.read_yaml(file, "blocks").domains
+    assert [x.names for x in slurm.read_yaml(file).fabric().domains.levels[1:]] == [
+        ("l1", "l2"),
+        ("root",),
+    ]
+    blocks = slurm.read_yaml(file, "blocks").fabric().domains
     assert [level.names for level in blocks.levels[1:3]] == [("b1", "b2"), ("b1..b2",)]
     with pytest.raises(InstanceError, match="expected tree or block"):
-        slurm.read_yaml(file, "first")
+        slurm.read_yaml(file, "first").fabric()
     with pytest.raises(InstanceError, match="expected one of first, tree, blocks; got 'x'"):
-        slurm.read_yaml(file, "x")
+        slurm.read_yaml(file, "x").fabric()
 
 
 @pytest.mark.parametrize(
@@ -172,7 +175,7 @@ def test_what_is_wrong_with_a_slurm_file_is_named(tmp_path: Path, text: str, exp
     file = tmp_path / "topology.conf"
     file.write_text(text)
     with pytest.raises(InstanceError) as error:
-        slurm.read_conf(file)
+        slurm.read_conf(file).fabric()
     assert expected in str(error.value)
 
 
@@ -180,13 +183,13 @@ def test_nodes_that_the_cluster_lacks_and_those_left_out_are_named(tmp_path: Pat
     file = tmp_path / "topology.conf"
     file.write_text("SwitchName=a Nodes=n[1-2]")
     with pytest.raises(InstanceError) as error:
-        slurm.read_conf(file, known=["n2", "n3"])
+        slurm.read_conf(file).fabric(known=["n2", "n3"])
     assert "node n1: expected a node of the cluster" in str(error.value)
     assert "node n3: expected in the topology" in str(error.value)
     with pytest.raises(
         InstanceError, match=r"speed of roof: expected a level of the topology \(leaf"
     ):
-        slurm.read_conf(file, speeds={"roof": Speed()})
+        slurm.read_conf(file).fabric(speeds={"roof": Speed()})
 
 
 MODEL = """
@@ -205,7 +208,7 @@ def test_accelerator_domains_take_the_level_where_they_nest(tmp_path: Path) -> N
     """Domains of several racks lie above the leaves; switches with nothing below are left out."""
     file = tmp_path / "model.yaml"
     file.write_text(MODEL)
-    domains = topograph.read_model(file).domains
+    domains = topograph.read_model(file).fabric().domains
     assert [level.name for level in domains.levels] == ["node", "leaf", "island", "pod", "core"]
     assert domains.levels[1].names == ("leaf-1", "leaf-2", "leaf-3")
     assert domains.levels[2].names == ("x1", "x2")
@@ -219,7 +222,7 @@ def test_accelerator_domains_within_leaves_are_innermost(tmp_path: Path) -> None
         "nodes:\n  a: {attributes: {nvlink: N}}\n  b: {capacity_block: M}\n  c: {}\n"
         "capacity_blocks:\n  M: {nodes: [b]}\n"
     )
-    domains = topograph.read_model(file).domains
+    domains = topograph.read_model(file).fabric().domains
     assert [level.name for level in domains.levels] == ["node", "island", "leaf", "pod"]
     assert domains.levels[1].of_node.tolist() == [0, 1, 2]
 
@@ -231,7 +234,7 @@ def test_accelerator_domains_that_cross_the_switches_are_refused(tmp_path: Path)
         "capacity_blocks:\n  M: {nodes: [a, c]}\n  N: {nodes: [b, d]}\n"
     )
     with pytest.raises(InstanceError, match="island: expected accelerator domains that nest"):
-        topograph.read_model(file)
+        topograph.read_model(file).fabric()
 
 
 def test_a_graph_gives_the_layers_of_each_instance(tmp_path: Path) -> None:
@@ -240,11 +243,11 @@ def test_a_graph_gives_the_layers_of_each_instance(tmp_path: Path) -> None:
         {"id": f"i{k}", "network_layers": [f"l{k // 2}", "s0"], "labels": {}} for k in range(4)
     ]
     file.write_text(json.dumps({"instances": nodes}))
-    domains = topograph.read_graph(file).domains
+    domains = topograph.read_graph(file).fabric().domains
     assert [level.names for level in domains.levels[1:]] == [("l0", "l1"), ("s0",)]
     file.write_text("{}")
     with pytest.raises(InstanceError, match="expected a mapping with 'instances'"):
-        topograph.read_graph(file)
+        topograph.read_graph(file).fabric()
     file.write_text("{")
     with pytest.raises(InstanceError, match=r"graph\.json"):
-        topograph.read_graph(file)
+        topograph.read_graph(file).fabric()

@@ -14,7 +14,6 @@ from typing import Any
 from optalloc.instance.errors import InstanceError
 from optalloc.topology import hostlists
 from optalloc.topology.domains import Domains
-from optalloc.topology.fabric import Fabric, Speed
 from optalloc.topology.trees import SwitchTree
 from optalloc.topology.yaml_files import Entry, load
 
@@ -23,14 +22,7 @@ CLUSTER = "cluster"
 """The switch that joins blocks, which Slurm leaves unsaid."""
 
 
-def read_conf(
-    path: Path | str,
-    *,
-    speeds: Mapping[str, Speed] | None = None,
-    inside: Speed | None = None,
-    known: Iterable[str] | None = None,
-    forest: bool = False,
-) -> Fabric:
+def read_conf(path: Path | str) -> SwitchTree:
     """Read a ``topology.conf`` of topology/tree or topology/block.
 
     Switches become the levels ``leaf``, ``pod``, ``core`` and so on, by how many are below. Blocks
@@ -41,13 +33,11 @@ def read_conf(
     ----------
     path
         The file.
-    speeds, inside, known, forest
-        See `SwitchTree.fabric`.
 
     Raises
     ------
     InstanceError
-        For lines that are none of the format, and for what `SwitchTree.fabric` refuses.
+        For lines that are none of the format.
     """
     file = Path(path)
     tree, blocks = SwitchTree(source=str(file)), _Blocks(str(file))
@@ -71,8 +61,7 @@ def read_conf(
         problems.append(("", "expected at least one SwitchName or BlockName"))
     if problems:
         raise InstanceError(problems, str(file))
-    found = blocks.tree() if blocks.nodes else tree
-    return found.fabric(speeds=speeds, inside=inside, known=known, forest=forest)
+    return blocks.tree() if blocks.nodes else tree
 
 
 def _lines(file: Path) -> Iterable[tuple[int, str]]:
@@ -145,12 +134,7 @@ class _Blocks:
 def read_yaml(
     path: Path | str,
     topology: str | None = None,
-    *,
-    speeds: Mapping[str, Speed] | None = None,
-    inside: Speed | None = None,
-    known: Iterable[str] | None = None,
-    forest: bool = False,
-) -> Fabric:
+) -> SwitchTree:
     """Read one topology of a ``topology.yaml``: a tree or blocks.
 
     Parameters
@@ -159,14 +143,11 @@ def read_yaml(
         The file.
     topology
         Name of the topology; by default the one with ``cluster_default``, else the first.
-    speeds, inside, known, forest
-        See `SwitchTree.fabric`.
 
     Raises
     ------
     InstanceError
-        For files that are none of the format, unknown topologies, types that are neither, and for
-        what `SwitchTree.fabric` refuses.
+        For files that are none of the format, unknown topologies and types that are neither.
     """
     entries = load(path).items()
     named = {entry.text("topology"): entry for entry in entries}
@@ -185,7 +166,7 @@ def read_yaml(
         tree = _yaml_blocks(entry.at("block"), str(path))
     else:
         raise InstanceError([(entry.where, "expected tree or block")], str(path))
-    return tree.fabric(speeds=speeds, inside=inside, known=known, forest=forest)
+    return tree
 
 
 def _yaml_tree(entry: Entry, source: str) -> SwitchTree:

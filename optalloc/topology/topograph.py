@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 
 from optalloc.instance.errors import InstanceError
 from optalloc.topology import hostlists
-from optalloc.topology.fabric import Fabric, Speed
 from optalloc.topology.trees import SwitchTree
 from optalloc.topology.yaml_files import Entry, load
 
@@ -21,14 +19,7 @@ ACCELERATOR = (
 """Labels and annotations that hold a node's accelerator domain."""
 
 
-def read_model(
-    path: Path | str,
-    *,
-    speeds: Mapping[str, Speed] | None = None,
-    inside: Speed | None = None,
-    known: Iterable[str] | None = None,
-    forest: bool = False,
-) -> Fabric:
+def read_model(path: Path | str) -> SwitchTree:
     """Read a topograph model: switches, blocks or nodes, and accelerator domains.
 
     Switches become the levels ``leaf``, ``pod``, ``core`` and so on; accelerator domains
@@ -39,13 +30,11 @@ def read_model(
     ----------
     path
         The file.
-    speeds, inside, known, forest
-        See `SwitchTree.fabric`.
 
     Raises
     ------
     InstanceError
-        For files that are none of the format and for what `SwitchTree.fabric` refuses.
+        For files that are none of the format.
     """
     root = load(path)
     tree = SwitchTree(source=str(path))
@@ -68,7 +57,7 @@ def read_model(
         if missing:
             raise InstanceError(missing, str(path))
     _prune(tree)
-    return tree.fabric(speeds=speeds, inside=inside, known=known, forest=forest)
+    return tree
 
 
 def _names(entry: Entry, key: str) -> list[str]:
@@ -116,27 +105,18 @@ def _prune(tree: SwitchTree) -> None:
         tree.nodes = {name: below for name, below in tree.nodes.items() if name not in empty}
 
 
-def read_graph(
-    path: Path | str,
-    *,
-    speeds: Mapping[str, Speed] | None = None,
-    inside: Speed | None = None,
-    known: Iterable[str] | None = None,
-    forest: bool = False,
-) -> Fabric:
+def read_graph(path: Path | str) -> SwitchTree:
     """Read a topograph graph: ``{"instances": [{"id", "network_layers": [leaf, ...], "labels"}]}``.
 
     Parameters
     ----------
     path
         The file.
-    speeds, inside, known, forest
-        See `SwitchTree.fabric`.
 
     Raises
     ------
     InstanceError
-        For files that are none of the format and for what `SwitchTree.fabric` refuses.
+        For files that are none of the format.
     """
     tree = SwitchTree(source=str(path))
     for instance in load(path).at("instances").items():
@@ -152,4 +132,4 @@ def read_graph(
         domain = _accelerator(instance)
         if domain or not layers:
             tree.islands[node] = domain or node
-    return tree.fabric(speeds=speeds, inside=inside, known=known, forest=forest)
+    return tree

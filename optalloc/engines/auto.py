@@ -139,7 +139,8 @@ class Run:
             except ModelTooLarge as error:
                 self.failures.append(str(error))
                 self.stopped_by = "memory"
-        if self.ledger.placement is None and self._first and self._first.out_of_time:
+        unfinished = self._first is not None and self._first.out_of_time
+        if unfinished and (self.ledger.placement is None or self.clock.left > ENDING):
             self._greedy(LAST_SHARE)
         if self.infeasible or self.ledger.proven:
             self.stopped_by = "proof"

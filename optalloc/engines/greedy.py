@@ -8,13 +8,14 @@ tasks. An answer can still fail the check; it is then dropped.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.greedy_pushing import Pushing
 from optalloc.engines.greedy_start import Kept, what_is_given, what_runs
-from optalloc.engines.greedy_state import State
+from optalloc.engines.greedy_state import State, View
 from optalloc.engines.protocol import Clock
 from optalloc.formulation.problem import Problem
 from optalloc.instance.placement import Placement
@@ -25,6 +26,9 @@ ROUNDS = 20
 """How often rules that guide are mended."""
 PUSHES = 50
 """Tasks pushed out for each class until the search for places is given up."""
+MOST_LOOKS, LEAST_GLANCE = 10_000_000, 256
+"""How many nodes are looked at for all classes, each once, before a class looks at a part of the
+nodes first; and how many these are at least."""
 
 
 class Greedy:
@@ -35,6 +39,8 @@ class Greedy:
         self.state = State(problem)
         self.pushing = Pushing(self.state)
         self.out_of_time = False
+        self._glance = max(MOST_LOOKS // max(problem.classes, 1), LEAST_GLANCE)
+        self._glances = 0
         self._keep(what_runs(problem) if start is None else what_is_given(problem, start))
         self.pushing.relieve()
         self.pushing.loosen()
@@ -146,7 +152,7 @@ class Greedy:
 
         Where a task has a share on each node that it uses, those it has (`done`) take no more.
         """
-        view = self.state.view(block, wanted)
+        view = self._view(block, wanted, thrifty)
         share = int(self.problem.columns.row_per_node[self.problem.block_row[block]])
         if share:
             used = np.isin(view.nodes, [n for nodes, _ in done for n in nodes.tolist()])
@@ -159,19 +165,38 @@ class Greedy:
             # What runs stays where it is if it can: a first answer, not the last word.
             staying = np.minimum(room, home[view.nodes])
             room = staying if staying.any() else room
-        order = np.lexsort([view.use, view.keys[0]] if thrifty else view.keys[::-1])
-        order = order[room[order] > 0]
-        if not view.separable:
+        keys = [view.keys[0], view.use] if thrifty else view.keys
+        if not view.separable or wanted == 1:
             # What is placed on the best one changes what the others are worth, and a new domain
             # is worth something to the first replica only.
-            best = order[:1]
+            best = _least(keys, room.nonzero()[0])[:1]
             single = (view.keys[0][best] < 0) & (share == 0)
             return view.nodes[best], np.where(single, 1, room[best])
+        order = np.lexsort(keys[::-1])
+        order = order[room[order] > 0]
         held = np.cumsum(room[order])
         order = order[: int(np.searchsorted(held, wanted)) + 1]
         number = room[order]
         number[-1] -= max(int(number.sum()) - wanted, 0)
         return view.nodes[order], number
+
+    def _view(self, block: int, wanted: int, thrifty: bool) -> View:
+        """Evaluate the nodes: a part of very many first, all if none of it will do.
+
+        The part is every so manieth node, from another one each time, and where the class runs.
+        """
+        state, nodes = self.state, self.problem.nodes_of(block)
+        every = -(-nodes.size // self._glance)
+        if every > 1:
+            self._glances += 1
+            some = nodes[self._glances % every :: every]
+            homes = state.stays.get(int(self.problem.block_class[block]))
+            if homes is not None:
+                some = np.union1d(some, np.intersect1d(nodes, list(homes)))
+            view = state.view(block, some, wanted, thrifty)
+            if view.nodes.size and view.keys[0].min() <= 0:
+                return view
+        return state.view(block, nodes, wanted, thrifty)
 
     # -- pushing ---------------------------------------------------------------------------------
 
@@ -191,3 +216,12 @@ class Greedy:
             if self.state.left[k] and not any(self.pushing.force(c) for c in self._choices(k)):
                 return
             steps -= 1
+
+
+def _least(keys: Sequence[NDArray[Any]], index: IntArray) -> IntArray:
+    """Those of some that are least by the first key, of these by the next, and so on."""
+    for key in keys:
+        if index.size > 1:
+            values = key[index]
+            index = index[values == values.min()]
+    return index

@@ -47,7 +47,7 @@ class Pushing:
             return False
         mine: set[int] = set()
         for _ in range(replicas):
-            view = state.view(block, 1, forced=True)
+            view = state.view(block, problem.nodes_of(block), 1, forced=True)
             if not view.nodes.size:
                 for node in mine:
                     state.move(block, np.array([node]), -np.array([state.x[block][node]]))

@@ -21,6 +21,8 @@ from optalloc.instance.placement import Placement
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
+Reach = tuple[IntArray | slice, IntArray]
+"""Which of some nodes, and what one more replica adds there: on each, or (one number) on all."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class View:
 
     def only(self, kept: BoolArray) -> None:
         """Keep some of the nodes."""
+        if kept.all():
+            return
         self.nodes, self.room = self.nodes[kept], self.room[kept]
         self.use, self.overload = self.use[kept], self.overload[kept]
         self.keys = [key[kept] for key in self.keys]
@@ -120,90 +124,63 @@ class State:
                     drawn[tracked.limited] += tracked.factor * amount
         return levels, drawn
 
-    def view(self, block: int, wanted: int, forced: bool = False) -> View:
-        """Evaluate one more replica of a block, of which so many are wanted.
+    def view(
+        self, block: int, nodes: IntArray, wanted: int, thrifty: bool = False, forced: bool = False
+    ) -> View:
+        """Evaluate one more replica of a block, of which so many are wanted, on some nodes.
 
-        On nodes where the rules that block allow one; or, forced, on those where they would if
-        nothing else were there.
+        On those where the rules that block allow one; or, forced, where they would if nothing
+        else were there. How much it takes of them is told only where that is asked for.
         """
-        problem = self.problem
-        nodes = problem.nodes_of(block)
-        levels = len(problem.objective.levels)
-        keys = [np.zeros(nodes.size, np.int64) for _ in range(levels + 1)]
-        use, overload = np.zeros(nodes.size), np.zeros(nodes.size)
-        view = View(nodes, np.full(nodes.size, wanted), keys, use, overload)
-        home = self._home_on(block, nodes)
-        k = int(problem.block_class[block])
+        nothing = np.zeros(nodes.size)
+        view = View(nodes, np.full(nodes.size, wanted), [], nothing, nothing.copy())
+        home = self.home_left(block)
+        k = int(self.problem.block_class[block])
         for link in self.links_that_block:
-            if link.parts_of(k) and view.nodes.size:
-                self._limit(link, block, home, view)
+            if (parts := link.parts_of(k)) and view.nodes.size:
+                reach = self._reach(link, block, view.nodes, home)
+                if reach is not None and (thrifty or forced):
+                    _press(link, parts, reach, view)
+                if reach is not None and not forced:
+                    _limit(link, parts, reach, view)
         if forced:
             view.room = np.where(np.isfinite(view.overload), wanted, 0)
-        view.only(view.room > 0)
+            view.only(view.room > 0)
+        levels = len(self.problem.objective.levels)
+        view.keys = [np.zeros(view.nodes.size, np.int64) for _ in range(levels + 1)]
         draws = np.zeros((self.most.size, view.nodes.size), np.int64)
-        home = self._home_on(block, view.nodes)
         for link in self.links_that_guide:
-            if link.parts_of(k) and view.nodes.size:
-                self._weigh(link, block, home, view, draws)
+            if (parts := link.parts_of(k)) and view.nodes.size:
+                reach = self._reach(link, block, view.nodes, home)
+                if reach is not None:
+                    _weigh(link, parts, reach, view, draws)
         for most, spent, draw in zip(self.most, self.spent, draws, strict=True):
             fits = np.maximum(most - spent, 0) // np.maximum(draw, 1)
             view.room = np.where(draw > 0, np.minimum(view.room, fits), view.room)
         view.only(view.room > 0)
         return view
 
-    def _limit(self, link: Link, block: int, home: IntArray, view: View) -> None:
-        """Lower the room by a rule."""
-        tracked, placed = link.tracked, link.placed
-        step_at = self._step(placed, block, view.nodes, home)
-        inside = step_at.nonzero()[0]
-        if not inside.size:
-            return
-        view.separable &= link.separable
-        assert tracked.term.limit is not None
-        for part in link.parts_of(int(self.problem.block_class[block])):
-            index = part * placed.domains + placed.domain[view.nodes[inside]]
-            change, owner = tracked.change(index, step_at[inside])
-            bound, now = tracked.term.limit.bound[owner], tracked.reduced[owner]
-            free = np.maximum((bound - now) // np.maximum(change, 1), 0)
-            room = view.room[inside]
-            view.room[inside] = np.where(change > 0, np.minimum(room, free), room)
-            view.use[inside] += np.maximum(change, 0) / np.maximum(bound, 1)
-            over = np.maximum(now + change - bound, 0) / np.maximum(bound, 1)
-            # Where it breaks the rule alone, nothing is gained by clearing the place.
-            over = np.where(change > np.maximum(bound, 0), np.inf, over)
-            view.overload[inside] += np.where(change > 0, over, 0.0)
-
-    def _weigh(self, link: Link, block: int, home: IntArray, view: View, draws: IntArray) -> None:
-        """Add what one replica changes in a term to the keys and to what limits on goals hold."""
-        tracked, placed = link.tracked, link.placed
-        step_at = self._step(placed, block, view.nodes, home)
-        inside = step_at.nonzero()[0]
-        if not inside.size:
-            return
-        view.separable &= link.separable
-        for part in link.parts_of(int(self.problem.block_class[block])):
-            index = part * placed.domains + placed.domain[view.nodes[inside]]
-            change, owner = tracked.change(index, step_at[inside])
-            effect = tracked.effect(change, owner)
-            if tracked.rule:
-                view.keys[0][inside] += effect
-            if tracked.limited >= 0:
-                draws[tracked.limited, inside] += tracked.factor * effect
-            for level in tracked.weight.nonzero()[0]:
-                view.keys[level + 1][inside] += tracked.weight[level] * effect
-
-    def _step(self, placed: Placed, block: int, nodes: IntArray, home: IntArray) -> IntArray:
-        """What one more replica on some nodes adds to the aggregates of a contribution."""
-        row, at = self.problem.block_row[[block]], self.problem.node_classes.node[nodes]
-        counted = placed.domain[nodes] >= 0
-        if placed.arrivals_only:
-            counted &= home == 0
-        return np.where(counted, placed.coefficient.at(row, at) * placed.scale, 0)
-
-    def _home_on(self, block: int, nodes: IntArray) -> IntArray:
-        """Replicas that could still stay on some nodes."""
-        left = self.home_left(block)
-        return np.zeros(nodes.size, np.int64) if left is None else left[nodes]
+    def _reach(
+        self, link: Link, block: int, nodes: IntArray, home: IntArray | None
+    ) -> Reach | None:
+        """Where (of some nodes) one more replica adds to a contribution, and how much."""
+        row = self.problem.block_row[block]
+        counted = None if link.everywhere else link.placed.domain[nodes] >= 0
+        if home is not None and link.placed.arrivals_only:
+            arrives = home[nodes] == 0
+            counted = arrives if counted is None else counted & arrives
+        if link.base is None:
+            node = self.problem.node_classes.node[nodes]
+            step = link.placed.coefficient.at(row, node) * link.placed.scale
+            counted = step != 0 if counted is None else counted & (step != 0)
+        elif link.base[row]:
+            step = link.base[[row]]
+        else:
+            return None
+        if counted is None or counted.all():
+            return slice(None), step
+        at = counted.nonzero()[0]
+        return (at, step[at] if step.size > 1 else step) if at.size else None
 
     def home_left(self, block: int) -> IntArray | None:
         """Replicas that could still stay on each node."""
@@ -227,17 +204,16 @@ class State:
             staying = homes.get(node, 0)
             arriving[i] = max(here + more - staying, 0) - max(here - staying, 0)
             self._put(block, node, here + more)
-        nowhere = np.zeros(nodes.size, np.int64)
         for link in self.links:
             parts, placed = link.parts_of(k), link.placed
-            if not parts:
+            reach = self._reach(link, block, nodes, None) if parts else None
+            if reach is None:
                 continue
-            total = self._step(placed, block, nodes, nowhere)
-            total = total * (arriving if placed.arrivals_only else number)
-            used = np.flatnonzero(total)
-            for part in parts if used.size else ():
-                at = part * placed.domains + placed.domain[nodes[used]]
-                self._spend(link.tracked, link.tracked.add(at, total[used]))
+            at, step = reach
+            total = step * (arriving if placed.arrivals_only else number)[at]
+            domain = placed.domain[nodes[at]]
+            for part in parts if total.any() else ():
+                self._spend(link.tracked, link.tracked.add(part * placed.domains + domain, total))
 
     def settle(self, block: IntArray, node: IntArray, number: IntArray) -> None:
         """Put replicas on nodes, each pair once; nothing else is placed yet."""
@@ -347,3 +323,49 @@ class State:
     def _spend(self, tracked: Tracked, change: int) -> None:
         if tracked.limited >= 0:
             self.spent[tracked.limited] += tracked.factor * change
+
+
+def _limit(link: Link, parts: list[int], reach: Reach, view: View) -> None:
+    """Lower the room by a rule, and keep only the nodes that have some."""
+    tracked, limit, (at, step) = link.tracked, link.tracked.term.limit, reach
+    assert limit is not None
+    view.separable &= link.separable
+    for part in parts:
+        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
+        change, owner = tracked.change(index, step)
+        room, left = view.room[at], limit.bound[owner] - tracked.reduced[owner]
+        room = np.where(change > 0, np.minimum(room, left // np.maximum(change, 1)), room)
+        view.room[at] = room
+    view.only(view.room > 0)
+
+
+def _press(link: Link, parts: list[int], reach: Reach, view: View) -> None:
+    """Add how much of a rule one replica uses, and would use too much."""
+    tracked, limit, (at, step) = link.tracked, link.tracked.term.limit, reach
+    assert limit is not None
+    view.separable &= link.separable
+    for part in parts:
+        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
+        change, owner = tracked.change(index, step)
+        bound, grows = limit.bound[owner], change > 0
+        size, left = np.maximum(bound, 1), bound - tracked.reduced[owner]
+        view.use[at] += np.where(grows, change / size, 0)
+        over = np.maximum(change - left, 0) / size
+        # Where it breaks the rule alone, nothing is gained by clearing the place.
+        over = np.where(change > np.maximum(bound, 0), np.inf, over)
+        view.overload[at] += np.where(grows, over, 0.0)
+
+
+def _weigh(link: Link, parts: list[int], reach: Reach, view: View, draws: IntArray) -> None:
+    """Add what one replica changes in a term to the keys and to what limits on goals hold."""
+    tracked, (at, step) = link.tracked, reach
+    view.separable &= link.separable
+    for part in parts:
+        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
+        effect = tracked.effect(*tracked.change(index, step))
+        if tracked.rule:
+            view.keys[0][at] += effect
+        if tracked.limited >= 0:
+            draws[tracked.limited, at] += tracked.factor * effect
+        for level, weight in tracked.levels:
+            view.keys[level + 1][at] += weight * effect

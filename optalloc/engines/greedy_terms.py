@@ -28,8 +28,9 @@ class Tracked:
         Its aggregates now.
     reduced
         Its j now.
-    weight
-        Per level: what one unit adds to it (turned so that less is better).
+    weight, levels
+        Per level: what one unit adds to it (turned so that less is better); those where it is
+        not 0.
     rule
         Whether its limit is hard.
     limited, factor
@@ -46,6 +47,9 @@ class Tracked:
 
     def __post_init__(self) -> None:
         self._broken: set[int] = set()
+        self._identity = isinstance(self.term.shape, Identity)
+        self._plain = bool(np.all(self.term.factor == 1))
+        self.levels = [(k, int(self.weight[k])) for k in self.weight.nonzero()[0].tolist()]
         limit = self.term.limit
         if self.rule and limit is not None:
             at_most = limit.sense == "at_most"
@@ -66,7 +70,9 @@ class Tracked:
     def change(self, index: IntArray, step: IntArray) -> tuple[IntArray, IntArray]:
         """What adding to single aggregates, each by itself, changes, and the j of each."""
         term = self.term
-        if term.shape.arity == 1:
+        if self._identity:
+            k, change = index, step
+        elif term.shape.arity == 1:
             shape, y = term.shape.at(index), self.y[index]
             k = index
             change = shape.value(y + step) - shape.value(y)
@@ -76,7 +82,7 @@ class Tracked:
             y = np.concatenate([self.y[k], self.y[k + half]])
             added = np.concatenate([step * (index < half), step * (index >= half)])
             change = term.shape.value(y + added) - term.shape.value(y)
-        return change * term.factor[k], term.owner[k]
+        return change if self._plain else change * term.factor[k], term.owner[k]
 
     def effect(self, change: IntArray, owner: IntArray) -> IntArray:
         """What changes of j change in the term's value, or in the violation of its limit."""
@@ -88,6 +94,8 @@ class Tracked:
 
     def add(self, index: IntArray, amount: IntArray) -> int:
         """Add to aggregates (an index may repeat); what that changes in the sum of all j."""
+        if index.size == 1 and self._identity:
+            return self._add_single(int(index[0]), int(amount[0]))
         if index.size > 1:
             index, inverse = np.unique(index, return_inverse=True)
             total = np.zeros(index.size, np.int64)
@@ -99,6 +107,20 @@ class Tracked:
         first = index < self.y.size // 2
         changed = self._add_one(index[first], amount[first])
         return changed + self._add_one(index[~first], amount[~first])
+
+    def _add_single(self, index: int, amount: int) -> int:
+        """As `add` for one aggregate that is its own value: the most frequent case by far."""
+        change, owner = amount * int(self.term.factor[index]), int(self.term.owner[index])
+        self.y[index] += amount
+        self.reduced[owner] += change
+        limit = self.term.limit
+        if self.rule and limit is not None:
+            over = int(self.reduced[owner]) - int(limit.bound[owner])
+            if (over if limit.sense == "at_most" else -over) > 0:
+                self._broken.add(owner)
+            else:
+                self._broken.discard(owner)
+        return change
 
     def _add_one(self, index: IntArray, amount: IntArray) -> int:
         change, owner = self.change(index, amount)
@@ -125,14 +147,18 @@ class Link:
         The term and the contribution.
     parts
         First of the parts of each class in the membership; empty without one.
-    apart
-        Whether no two nodes share a domain.
+    apart, everywhere
+        Whether no two nodes share a domain; whether all nodes have one.
+    base : (rows,)
+        What a replica adds on every node; None where that depends on the node.
     """
 
     tracked: Tracked
     placed: Placed
     parts: IntArray
     apart: bool
+    everywhere: bool
+    base: IntArray | None
 
     def parts_of(self, task_class: int) -> list[int]:
         """Parts of a class."""
@@ -158,10 +184,17 @@ def links_of(tracked: list[Tracked], classes: int) -> list[Link]:
     """List the contributions of placed replicas to terms."""
     starts: dict[int, IntArray] = {}
     return [
-        Link(t, placed, _starts(placed.membership, classes, starts), _apart(placed))
+        _link(t, placed, _starts(placed.membership, classes, starts))
         for t in tracked
         for placed in t.term.family.placed
     ]
+
+
+def _link(tracked: Tracked, placed: Placed, parts: IntArray) -> Link:
+    inside = placed.domain[placed.domain >= 0]
+    apart = np.unique(inside).size == inside.size
+    base = None if placed.coefficient.parts else placed.coefficient.base * placed.scale
+    return Link(tracked, placed, parts, apart, inside.size == placed.domain.size, base)
 
 
 def _starts(member: Membership | None, classes: int, known: dict[int, IntArray]) -> IntArray:
@@ -170,11 +203,6 @@ def _starts(member: Membership | None, classes: int, known: dict[int, IntArray])
     if id(member) not in known:
         known[id(member)] = np.searchsorted(member.task_class, np.arange(classes + 1))
     return known[id(member)]
-
-
-def _apart(placed: Placed) -> bool:
-    inside = placed.domain[placed.domain >= 0]
-    return bool(np.unique(inside).size == inside.size)
 
 
 def limits(problem: Problem) -> tuple[list[int], IntArray]:

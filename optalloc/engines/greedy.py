@@ -21,6 +21,7 @@ from optalloc.formulation.problem import Problem
 from optalloc.instance.placement import Placement
 
 IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
 
 ROUNDS = 20
 """How often rules that guide are mended."""
@@ -79,28 +80,44 @@ class Greedy:
         self.state.settle(kept.block, kept.node, kept.replicas)
         for choice in np.flatnonzero(kept.tasks).tolist():
             self.state.choose(choice, int(kept.tasks[choice]))
+        self.state.w += kept.gangs
 
     def _order(self) -> IntArray:
         """What runs first, then required classes, large ones first; optional ones by density."""
-        problem, columns = self.problem, self.problem.columns
-        size = np.zeros(problem.classes)
-        total = np.maximum(problem.capacity.sum(axis=0), 1).astype(float)
-        node = np.zeros(1, np.int64)
-        row = columns.row_start[problem.task_classes.task]
-        for i in range(len(columns.resources)):
-            demand = columns.demand[i].at(row, node).astype(float)
-            size = np.maximum(size, demand * columns.row_replicas[row] / total[i])
-        weight = columns.stated_weight[problem.task_classes.task]
-        value = np.where(problem.class_required, np.inf, weight / np.maximum(size, 1e-12))
+        problem = self.problem
+        size, gain = self._size(), self._gain()
+        largest, density = np.zeros(problem.classes), np.full(problem.classes, -np.inf)
+        np.maximum.at(largest, problem.choice_class, size)
+        np.maximum.at(density, problem.choice_class, gain / np.maximum(size, 1e-12))
+        value = np.where(problem.class_required, np.inf, density)
         arrives = ~np.isin(np.arange(problem.classes), problem.home[0])
-        return np.lexsort((-size, arrives, -value)).astype(np.int64)
+        return np.lexsort((-largest, arrives, -value)).astype(np.int64)
+
+    def _size(self) -> FloatArray:
+        """The largest part of the cluster's resources that a task takes in each choice."""
+        problem, columns = self.problem, self.problem.columns
+        size, row = np.zeros(problem.choices), problem.choice_row
+        total = np.maximum(problem.capacity.sum(axis=0), 1).astype(float)
+        for i in range(len(columns.resources)):
+            demand = columns.demand[i].at(row, np.zeros(1, np.int64)).astype(float)
+            size = np.maximum(size, demand * columns.row_replicas[row] / total[i])
+        return size
+
+    def _gain(self) -> FloatArray:
+        """What a task in each choice is worth by itself: at the first level that it changes."""
+        problem = self.problem
+        levels, _ = self.state.row_changes
+        first = (levels != 0).argmax(axis=1) if levels.shape[1] else np.zeros(0, np.int64)
+        gain = -levels[np.arange(problem.choices), first] if levels.any() else np.zeros(1)
+        weight = problem.columns.stated_weight[problem.task_classes.task]
+        return np.where(gain.any(), gain.astype(float), weight[problem.choice_class])
 
     def _choices(self, k: int) -> list[int]:
         """Rows of a class, those that cost least by themselves first."""
         choices = range(self.state.first[k], self.state.first[k + 1])
         if len(choices) == 1:
             return list(choices)
-        return sorted(choices, key=lambda c: tuple(self.state.row_change(c)[0].tolist()))
+        return sorted(choices, key=lambda c: tuple(self.state.row_changes[0][c].tolist()))
 
     # -- placing ---------------------------------------------------------------------------------
 
@@ -117,7 +134,7 @@ class Greedy:
     def _within_limits(self, choice: int, tasks: int) -> int:
         """How many tasks of a row the limits allow by what the row itself draws."""
         state = self.state
-        _, drawn = state.row_change(choice)
+        drawn = state.row_changes[1][choice]
         for amount, left in zip(drawn.tolist(), (state.most - state.spent).tolist(), strict=True):
             if amount > 0:
                 tasks = min(tasks, max(left // amount, 0))
@@ -125,12 +142,26 @@ class Greedy:
 
     def _place(self, choice: int, tasks: int, clock: Clock, thrifty: bool = False) -> None:
         """Place up to so many tasks in a row, where they cost least or (thrifty) take least."""
-        replicas = int(self.problem.choice_replicas[choice])
-        while tasks > 0 and clock.left > 0:
+        if self.problem.spots.of_choice[choice] < 0:
+            self._place_in(choice, -1, tasks, clock, thrifty)
+            return
+        full: list[int] = []
+        while tasks > 0 and (place := self._spot(choice, full)) is not None:
+            spot, fits = place
+            placed = self._place_in(choice, spot, min(tasks, fits), clock, thrifty)
+            tasks -= placed
+            if not placed:
+                full.append(spot)
+
+    def _place_in(self, choice: int, spot: int, tasks: int, clock: Clock, thrifty: bool) -> int:
+        """Place up to so many tasks in a row, in a spot where they need one; how many it were."""
+        problem, placed = self.problem, 0
+        replicas = int(problem.choice_replicas[choice])
+        block = int(problem.spot_block[spot] if spot >= 0 else problem.choice_block[choice])
+        while placed < tasks and clock.left > 0:
             # Single-replica tasks are placed together: as many as the best nodes take.
-            wanted = tasks if replicas == 1 else replicas
+            wanted = tasks - placed if replicas == 1 else replicas
             done: list[tuple[IntArray, IntArray]] = []
-            block = int(self.problem.choice_block[choice])
             while wanted and (at := self._best(block, wanted, thrifty, done)) is not None:
                 self.state.move(block, *at)
                 done.append(at)
@@ -139,11 +170,46 @@ class Greedy:
             if replicas > 1 and wanted:
                 for nodes, number in done:
                     self.state.move(block, nodes, -number)
-                return
+                break
             if not done:
-                return
-            self.state.choose(choice, count)
-            tasks -= count
+                break
+            self.state.choose(choice, count, spot)
+            placed += count
+        return placed
+
+    def _spot(self, choice: int, full: list[int]) -> tuple[int, int] | None:
+        """The fullest domain, of those that cost least, that takes a gang; and how many it takes.
+
+        Parameters
+        ----------
+        choice
+            Its replicas stay within a domain.
+        full
+            Spots that take none.
+        """
+        problem, spots = self.problem, self.problem.spots
+        shape = int(spots.of_choice[choice])
+        here = np.arange(spots.first[shape], spots.first[shape + 1])
+        row = int(spots.row[shape])
+        block = int(problem.spot_block[here[0]])
+        nodes = problem.node_mask[problem.allowed.row_kind[row]].nonzero()[0]
+        view = self.state.view(block, nodes, int(spots.size[shape] * spots.most[here].max()))
+        anchors = problem.anchors(int(problem.columns.row_within[row]))
+        domain = anchors.domain[view.nodes]
+        inside = np.flatnonzero(domain >= 0)
+        domain, room = domain[inside], view.room[inside]
+        if share := int(problem.columns.row_per_node[row]):
+            room = np.where(room >= share, share, 0)
+        number = np.bincount(domain, minlength=anchors.count)
+        total = np.bincount(domain, room, anchors.count)[spots.domain[here]]
+        costs = [
+            (np.bincount(domain, key[inside], anchors.count) / np.maximum(number, 1))
+            for key in view.keys
+        ]
+        fits = (total // spots.size[shape]).astype(np.int64)
+        fits[np.isin(here, full)] = 0
+        best = _least([*(cost[spots.domain[here]] for cost in costs), total], fits.nonzero()[0])
+        return (int(here[best[0]]), int(fits[best[0]])) if best.size else None
 
     def _best(
         self, block: int, wanted: int, thrifty: bool, done: Sequence[tuple[IntArray, IntArray]]
@@ -165,7 +231,10 @@ class Greedy:
             # What runs stays where it is if it can: a first answer, not the last word.
             staying = np.minimum(room, home[view.nodes])
             room = staying if staying.any() else room
-        keys = [view.keys[0], view.use] if thrifty else view.keys
+        keys: list[NDArray[Any]] = [view.keys[0], view.use] if thrifty else [*view.keys]
+        if self.problem.shaped:
+            # Gangs that stay within a domain need what is left whole.
+            keys.append(room)
         if not view.separable or wanted == 1:
             # What is placed on the best one changes what the others are worth, and a new domain
             # is worth something to the first replica only.

@@ -37,10 +37,11 @@ class Pushing:
     def force(self, choice: int) -> bool:
         """Place a task where it breaks rules least, and take away what is in the way."""
         state, problem = self.state, self.state.problem
-        block, k = int(problem.choice_block[choice]), int(problem.choice_class[choice])
+        spot, k = self._spot(choice), int(problem.choice_class[choice])
+        block = int(problem.spot_block[spot] if spot >= 0 else problem.choice_block[choice])
         self._trouble[k] += 1
         replicas = int(problem.choice_replicas[choice])
-        if np.any(state.spent + state.row_change(choice)[1] > state.most):
+        if np.any(state.spent + state.row_changes[1][choice] > state.most):
             return False
         if problem.columns.row_per_node[problem.block_row[block]]:
             # Replicas are forced one by one, which tears shapes apart.
@@ -57,11 +58,26 @@ class Pushing:
             node = int(view.nodes[best])
             state.move(block, np.array([node]), np.array([1]))
             mine.add(node)
-        state.choose(choice, 1)
+        state.choose(choice, 1, spot)
         if self.relieve((block, mine)):
             return True
         self.take(block, node, 1)
         return False
+
+    def _spot(self, choice: int) -> int:
+        """Where a gang that stays within a domain breaks rules least; -1 if it may be anywhere."""
+        problem, spots = self.state.problem, self.state.problem.spots
+        shape = int(spots.of_choice[choice])
+        if shape < 0:
+            return -1
+        here = np.arange(spots.first[shape], spots.first[shape + 1])
+        over = np.full(here.size, np.inf)
+        for i, block in enumerate(problem.spot_block[here].tolist()):
+            view = self.state.view(block, problem.nodes_of(block), 1, forced=True)
+            if view.nodes.size:
+                noise = 1 + NOISE * self._random.random()
+                over[i] = float((view.use + view.overload).min()) * noise
+        return int(here[np.argmin(over)])
 
     def relieve(self, kept: tuple[int, set[int]] | None = None) -> bool:
         """Take away what breaks rules that block, but for replicas of a block on some nodes.
@@ -152,14 +168,14 @@ class Pushing:
     def take(self, block: int, node: int, number: int) -> int:
         """Take replicas off a node; of a gang its others too. The choice that they ran in."""
         state, problem = self.state, self.state.problem
-        choices = np.flatnonzero((problem.choice_block == block) & (state.y > 0))
-        choice = int(choices[-1])
+        choice, spot = self._gang_in(block)
         replicas = int(problem.choice_replicas[choice])
         here = state.x[block][node]
         if replicas == 1:
-            number = min(number, here, int(state.y[choice]))
+            held = state.y[choice] if spot < 0 else min(state.y[choice], state.w[spot])
+            number = min(number, here, int(held))
             state.move(block, np.array([node]), np.array([-number]))
-            state.choose(choice, -number)
+            state.choose(choice, -number, spot)
             return choice
         left = replicas
         for n, held in [(node, here), *((n, h) for n, h in state.x[block].items() if n != node)]:
@@ -167,5 +183,14 @@ class Pushing:
             if off:
                 state.move(block, np.array([n]), np.array([-off]))
                 left -= off
-        state.choose(choice, -1)
+        state.choose(choice, -1, spot)
         return choice
+
+    def _gang_in(self, block: int) -> tuple[int, int]:
+        """A choice of which tasks are in a block, and their spot (-1: they may be anywhere)."""
+        state, problem = self.state, self.state.problem
+        if problem.block_anchor[block] < 0:
+            return int(np.flatnonzero((problem.choice_block == block) & (state.y > 0))[-1]), -1
+        spot = int(np.flatnonzero((problem.spot_block == block) & (state.w > 0))[-1])
+        shape = problem.spots.shape[spot]
+        return int(np.flatnonzero((problem.spots.of_choice == shape) & (state.y > 0))[-1]), spot

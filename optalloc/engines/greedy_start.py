@@ -22,11 +22,14 @@ class Kept:
     ----------
     tasks : (choices,)
         Tasks that run in each choice.
+    gangs : (spots,)
+        Gangs in each spot.
     block, node, replicas : (k,)
         Replicas of a block on a node, each pair once.
     """
 
     tasks: IntArray
+    gangs: IntArray
     block: IntArray
     node: IntArray
     replicas: IntArray
@@ -40,14 +43,19 @@ def what_runs(problem: Problem) -> Kept:
     allowed = _allowed(problem, problem.choice_row[first[k]], node)
     lost = np.bincount(k, ~allowed, problem.classes) > 0
     count = problem.task_classes.count
+    choice = first[k]
+    spot = problem.spot_of(choice, node)
+    block, (gangs, torn) = problem.block_of(choice, spot), _gangs(problem, choice, spot, replicas)
+    lost += np.bincount(k, (block < 0) | torn, problem.classes) > 0
     whole = total == problem.choice_replicas[first[:-1]] * count
-    # What must stay in one domain is not known to be there.
-    loose = (np.diff(first) == 1) & (problem.choice_anchor[first[:-1]] < 0)
+    # Shares of nodes are placed anew.
+    loose = np.diff(first) == 1
     loose &= problem.columns.row_per_node[problem.choice_row[first[:-1]]] == 0
     kept = np.flatnonzero((whole & loose & ~lost)[k])
     tasks = np.zeros(problem.choices, np.int64)
-    tasks[first[k[kept]]] = count[k[kept]]
-    return Kept(tasks, problem.choice_block[first[k[kept]]], node[kept], replicas[kept])
+    tasks[choice[kept]] = count[k[kept]]
+    gangs, _ = _gangs(problem, choice[kept], spot[kept], replicas[kept])
+    return Kept(tasks, gangs, block[kept], node[kept], replicas[kept])
 
 
 def what_is_given(problem: Problem, placement: Placement) -> Kept:
@@ -66,13 +74,37 @@ def what_is_given(problem: Problem, placement: Placement) -> Kept:
     lost = np.bincount(row, np.where(allowed, 0, replicas), columns.rows).astype(np.int64)
     sound &= (columns.row_replicas == 1) | (lost == 0)
     sound &= columns.row_per_node == 0
+    spot = problem.spot_of(choice[row], node)
+    block, (_, torn) = (
+        problem.block_of(choice[row], spot),
+        _gangs(problem, choice[row], spot, replicas),
+    )
+    sound &= np.bincount(row, (block < 0) | torn, columns.rows) == 0
     tasks = np.zeros(problem.choices, np.int64)
     np.add.at(tasks, choice[sound], (placement.chosen - lost)[sound])
     kept = np.flatnonzero(sound[row] & allowed)
-    key = problem.choice_block[choice[row[kept]]] * problem.nodes + node[kept]
+    gangs, _ = _gangs(problem, choice[row[kept]], spot[kept], replicas[kept])
+    key = block[kept] * problem.nodes + node[kept]
     pairs, at = np.unique(key, return_inverse=True)
     total = np.bincount(at.ravel(), replicas[kept], pairs.size).astype(np.int64)
-    return Kept(tasks, pairs // problem.nodes, pairs % problem.nodes, total)
+    return Kept(tasks, gangs, pairs // problem.nodes, pairs % problem.nodes, total)
+
+
+def _gangs(
+    problem: Problem, choice: IntArray, spot: IntArray, replicas: IntArray
+) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Gangs in each spot, and whether replicas are of a choice with no whole gangs in its spot."""
+    here = np.flatnonzero(spot >= 0)
+    units, unit = np.unique(
+        choice[here] * problem.spot_block.size + spot[here], return_inverse=True
+    )
+    total = np.bincount(unit.ravel(), replicas[here], units.size).astype(np.int64)
+    of_unit = units % max(problem.spot_block.size, 1)
+    size = problem.spots.size[problem.spots.shape[of_unit]]
+    gangs = np.bincount(of_unit, total // size, problem.spot_block.size).astype(np.int64)
+    torn = np.zeros(spot.size, bool)
+    torn[here] = (total % size > 0)[unit.ravel()]
+    return gangs, torn
 
 
 def _allowed(problem: Problem, row: IntArray, node: IntArray) -> NDArray[np.bool_]:

@@ -8,6 +8,7 @@ only guide.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class Contributor:
 
 @dataclass
 class State:
-    """What is placed of a problem so far: ``x[block][node]`` replicas, ``y[choice]`` tasks."""
+    """What is placed: ``x[block][node]`` replicas, ``y[choice]`` tasks, ``w[spot]`` gangs."""
 
     problem: Problem
     x: dict[int, dict[int, int]] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class State:
         self.tracked = track(problem, limited)
         self.links = links_of(self.tracked, problem.classes)
         self.y = np.zeros(problem.choices, np.int64)
+        self.w = np.zeros(problem.spot_block.size, np.int64)
         self.left = problem.task_classes.count.copy()
         self.stays: dict[int, dict[int, int]] = {}
         for k, n, replicas in zip(*(part.tolist() for part in problem.home), strict=True):
@@ -96,7 +98,8 @@ class State:
         """What is placed, expanded to the instance's tasks and nodes."""
         block, node, replicas = self.pairs()
         order = np.lexsort((node, block))
-        return expand_placement(self.problem, self.y, block[order], node[order], replicas[order])
+        block, node, replicas = block[order], node[order], replicas[order]
+        return expand_placement(self.problem, self.y, block, node, replicas, self.w)
 
     def pairs(self) -> tuple[IntArray, IntArray, IntArray]:
         """Block, node and number of all replicas that are placed."""
@@ -111,17 +114,18 @@ class State:
 
     # -- what placing would change --------------------------------------------------------------
 
-    def row_change(self, choice: int) -> tuple[IntArray, IntArray]:
-        """What choosing a row changes by itself: at each level, and of each limit on a goal."""
-        row = self.problem.choice_row[choice]
-        levels = np.zeros(len(self.problem.objective.levels), np.int64)
-        drawn = np.zeros(len(self.most), np.int64)
+    @cached_property
+    def row_changes(self) -> tuple[IntArray, IntArray]:
+        """What choosing each row changes by itself: at each level, and of each limit on a goal."""
+        row = self.problem.choice_row
+        levels = np.zeros((row.size, len(self.problem.objective.levels)), np.int64)
+        drawn = np.zeros((row.size, self.most.size), np.int64)
         for tracked in self.tracked:
             for chosen in tracked.term.family.chosen:
-                amount = int(chosen.coefficient[row])
-                levels += tracked.weight * amount
+                amount = chosen.coefficient[row]
+                levels += amount[:, None] * tracked.weight
                 if tracked.limited >= 0:
-                    drawn[tracked.limited] += tracked.factor * amount
+                    drawn[:, tracked.limited] += tracked.factor * amount
         return levels, drawn
 
     def view(
@@ -285,7 +289,11 @@ class State:
     def blocks_of(self, task_class: int) -> list[int]:
         """Blocks of a class."""
         choices = slice(self.first[task_class], self.first[task_class + 1])
-        return sorted(set(self.problem.choice_block[choices].tolist()))
+        spots, blocks = self.problem.spots, set(self.problem.choice_block[choices].tolist())
+        for shape in set(spots.of_choice[choices].tolist()) - {-1}:
+            here = slice(spots.first[shape], spots.first[shape + 1])
+            blocks.update(self.problem.spot_block[here].tolist())
+        return sorted(blocks - {-1})
 
     def _counts(self, placed: Placed, block: int, node: int) -> bool:
         """Whether a replica adds to a contribution: those that stay do not arrive."""
@@ -294,9 +302,11 @@ class State:
         homes = self.stays.get(int(self.problem.block_class[block]), {})
         return self.x[block][node] > homes.get(node, 0)
 
-    def choose(self, choice: int, count: int) -> None:
-        """Count tasks that run in a row, or no longer do."""
+    def choose(self, choice: int, count: int, spot: int = -1) -> None:
+        """Count tasks that run in a row (gangs in a spot), or no longer do."""
         self.y[choice] += count
+        if spot >= 0:
+            self.w[spot] += count
         k = int(self.problem.choice_class[choice])
         self.left[k] -= count
         row = self.problem.choice_row[choice]

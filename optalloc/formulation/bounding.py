@@ -122,7 +122,7 @@ def _largest(problem: Problem, term: Term) -> float:
     row = problem.block_row
     added = placed.coefficient.base[row] * placed.scale * lowest[problem.allowed.row_kind[row]]
     least = np.full(problem.classes, np.inf)
-    np.minimum.at(least, problem.choice_class, added[problem.choice_block])
+    np.minimum.at(least, problem.choice_class, problem.least(added))
     return float(least[problem.class_required].max(initial=0.0))
 
 
@@ -222,7 +222,7 @@ def _cover(price: FloatArray, size: FloatArray, needed: float, most: FloatArray)
 def _least(problem: Problem, linear: _Linear) -> tuple[float, float]:
     """Least value over all choices and allowed nodes, rules aside; and the sum of magnitudes."""
     per_block = _per_block(problem, linear.placed)
-    value = per_block[problem.choice_block] * problem.choice_replicas
+    value = problem.least(per_block) * problem.choice_replicas
     for weight, chosen in linear.chosen:
         times = _times(problem, chosen)[problem.choice_class]
         value = value + weight * times * chosen.coefficient[problem.choice_row]

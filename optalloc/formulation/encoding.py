@@ -9,8 +9,10 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.arrays import join
 from optalloc.formulation.model import INFINITY, Form, Linear, Model, Side
-from optalloc.formulation.problem import Pairs, Problem
+from optalloc.formulation.pairs import Pairs
+from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Excess, Shape, largest, smallest
 from optalloc.formulation.terms import Chosen, Family, Limit, Metric, Placed, Term
 from optalloc.instance.policy import Policy
@@ -30,6 +32,8 @@ class Encoding:
         The problem and its model; ``model.levels`` are the objective's levels, minimised.
     y_of_choice : (choices,)
         Column of each choice; -1 where the class has only this one and must run.
+    w_of_spot : (spots,)
+        Column of each spot.
     pairs : int
         The columns x are the first ones, in the order of ``problem.pairs``.
     """
@@ -37,7 +41,13 @@ class Encoding:
     problem: Problem
     model: Model
     y_of_choice: IntArray
+    w_of_spot: IntArray
     pairs: int
+
+    @property
+    def decisions(self) -> int:
+        """Number of columns x, y and w: they come first."""
+        return self.pairs + int(np.count_nonzero(self.y_of_choice >= 0)) + self.w_of_spot.size
 
 
 def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Encoding:
@@ -55,7 +65,8 @@ def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Enco
     free = np.flatnonzero(~problem.fixed[problem.choice_class])
     count = problem.task_classes.count[problem.choice_class[free]]
     y_of_choice[free] = model.add_columns(0, count, free.size)
-    encoding = Encoding(problem, model, y_of_choice, pairs.block.size)
+    w_of_spot = model.add_columns(0, problem.spot_most, problem.spot_most.size)
+    encoding = Encoding(problem, model, y_of_choice, w_of_spot, pairs.block.size)
     _add_choices(encoding)
     values = _Values(encoding)
     _add_stays(encoding, values.arrival_sides)
@@ -67,15 +78,20 @@ def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Enco
 def _add_choices(encoding: Encoding) -> None:
     """Replicas of each block follow its choices; choices of each class add up to its count."""
     problem, model = encoding.problem, encoding.model
-    pairs = problem.pairs
+    pairs, spots = problem.pairs, problem.spots
     placed = Linear(
         np.zeros(problem.blocks, np.int64),
         pairs.block,
         np.arange(pairs.block.size, dtype=np.int64),
         np.ones(pairs.block.size, np.int64),
     )
-    wanted = choices_of(encoding, -problem.choice_replicas, problem.choice_block, problem.blocks)
-    model.add_rows(placed.plus(wanted), low=0, high=0)
+    taken = _in_blocks(encoding, -problem.choice_replicas, -spots.size[spots.shape])
+    model.add_rows(placed.plus(taken), low=0, high=0)
+    if spots.shapes:
+        gang = spots.of_choice >= 0
+        begun = choices_of(encoding, gang.astype(np.int64), spots.of_choice * gang, spots.shapes)
+        somewhere = Linear.of_columns(encoding.w_of_spot).summed(spots.shape, spots.shapes)
+        model.add_rows(begun.plus(somewhere.scaled(-1)), low=0, high=0)
     open_classes = np.flatnonzero(~problem.fixed)
     ones = np.ones(problem.choices, np.int64)
     chosen = choices_of(encoding, ones, problem.choice_class, problem.classes)
@@ -101,40 +117,39 @@ def _shape_gangs(encoding: Encoding) -> None:
     ones = np.ones(shaped.size, np.int64)
     here = Linear(np.zeros(places.size, np.int64), place.ravel(), shaped, ones)
     model.add_rows(here.plus(shares.scaled(-share[block])), low=0, high=0)
-    row, choice = _choices_at(problem, block)
-    column, number = encoding.y_of_choice[choice], problem.task_classes.count
-    fixed = column < 0
-    constant = np.zeros(places.size, np.int64)
-    np.add.at(constant, row[fixed], number[problem.choice_class[choice[fixed]]])
-    single = np.ones(int(np.count_nonzero(~fixed)), np.int64)
-    tasks = Linear(constant, row[~fixed], column[~fixed], single)
-    model.add_rows(shares.scaled(-1).plus(tasks), low=0)
+    each = np.ones_like(problem.choice_replicas), np.ones_like(problem.spot_most)
+    tasks = _in_blocks(encoding, *each)
+    row, started = join(block, tasks.row)
+    here = Linear(tasks.constant[block], row, tasks.column[started], tasks.value[started])
+    model.add_rows(shares.scaled(-1).plus(here), low=0)
 
 
-def _choices_at(problem: Problem, block: IntArray) -> tuple[IntArray, IntArray]:
-    """All choices of some blocks (repeats are allowed): indices into these, and choices."""
-    order = np.argsort(problem.choice_block, kind="stable")
-    size = np.bincount(problem.choice_block, minlength=problem.blocks)
-    start = np.cumsum(size) - size
-    row = np.repeat(np.arange(block.size), size[block])
-    within = np.arange(row.size) - np.repeat(np.cumsum(size[block]) - size[block], size[block])
-    return row, order[start[block][row] + within]
+def _in_blocks(encoding: Encoding, of_choice: IntArray, of_spot: IntArray) -> Linear:
+    """Sum choices and spots, each times a number, by block; sorted by block."""
+    problem = encoding.problem
+    loose = problem.choice_block >= 0
+    block = np.where(loose, problem.choice_block, 0)
+    choices = choices_of(encoding, np.where(loose, of_choice, 0), block, problem.blocks)
+    nothing = np.zeros(problem.blocks, np.int64)
+    total = choices.plus(Linear(nothing, problem.spot_block, encoding.w_of_spot, of_spot))
+    order = np.argsort(total.row, kind="stable")
+    return Linear(total.constant, total.row[order], total.column[order], total.value[order])
 
 
 def _tighten_gangs(encoding: Encoding) -> None:
-    """Few replicas fit on a node: ``x[b, n] <= sum of min(replicas, fits) * y``."""
+    """Few replicas fit on a node: ``x[b, n] <= sum of min(replicas, fits) * y`` (or w)."""
     problem, model = encoding.problem, encoding.model
-    pairs = problem.pairs
-    largest_choice = np.zeros(problem.blocks, np.int64)
-    np.maximum.at(largest_choice, problem.choice_block, problem.choice_replicas)
-    block_class = problem.block_class[pairs.block]
-    single = (problem.block_tasks == 1)[pairs.block] & ~problem.fixed[block_class]
-    tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))
+    pairs, spots = problem.pairs, problem.spots
+    gangs = _in_blocks(encoding, problem.choice_replicas, spots.size[spots.shape])
+    largest_gang = np.zeros(problem.blocks, np.int64)
+    np.maximum.at(largest_gang, gangs.row, gangs.value)
+    single = (problem.block_tasks == 1)[pairs.block]
+    tight = np.flatnonzero(single & (pairs.upper < largest_gang[pairs.block]))
     if not tight.size:
         return
-    row, choice = _choices_at(problem, pairs.block[tight])
-    fits = np.minimum(problem.choice_replicas[choice], pairs.upper[tight][row])
-    room = Linear(np.zeros(tight.size, np.int64), row, encoding.y_of_choice[choice], fits)
+    row, gang = join(pairs.block[tight], gangs.row)
+    fits = np.minimum(gangs.value[gang], pairs.upper[tight][row])
+    room = Linear(np.zeros(tight.size, np.int64), row, gangs.column[gang], fits)
     model.add_rows(Linear.of_columns(tight).scaled(-1).plus(room), low=0)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from optalloc.formulation.encoding import Encoding
+from optalloc.instance.model import NODE
 
 LONGEST = 85
 """Of a name; LP files take 100 characters with PuLP."""
@@ -17,12 +18,15 @@ def column_names(encoding: Encoding) -> list[str]:
     """Name every column, uniquely and so that LP and MPS files accept it.
 
     ``x(task,node)`` or ``x(task,configuration,node)``, with ``,stay`` for replicas that stay;
-    ``y(task,configuration)``; ``z7`` for column 7 where it belongs to a term.
+    ``y(task,configuration)``; ``w(task,configuration,domain)`` for gangs of one shape in a domain;
+    ``z7`` for column 7 where it belongs to a term.
     """
     names = [f"z{i}" for i in range(encoding.model.columns)]
     names[: encoding.pairs] = _pair_names(encoding)
     for choice in np.flatnonzero(encoding.y_of_choice >= 0).tolist():
         names[encoding.y_of_choice[choice]] = _choice_name(encoding, choice)
+    for spot, column in enumerate(encoding.w_of_spot.tolist()):
+        names[column] = _spot_name(encoding, spot)
     return _unique(names)
 
 
@@ -43,6 +47,17 @@ def _choice_name(encoding: Encoding, choice: int) -> str:
     problem = encoding.problem
     row = problem.columns.row_name(int(problem.choice_row[choice]))
     return _name("y", _task_name(encoding, int(problem.choice_class[choice])), row)
+
+
+def _spot_name(encoding: Encoding, spot: int) -> str:
+    problem = encoding.problem
+    spots, columns = problem.spots, problem.columns
+    row = int(spots.row[spots.shape[spot]])
+    of_class = int(problem.block_class[problem.spot_block[spot]])
+    scope, domain = columns.within_scopes[int(columns.row_within[row])], int(spots.domain[spot])
+    node = scope == NODE
+    where = columns.scope(scope)[0][problem.node_classes.node[domain] if node else domain]
+    return _name("w", _task_name(encoding, of_class), columns.row_name(row), where)
 
 
 def _task_name(encoding: Encoding, of_class: int) -> str:

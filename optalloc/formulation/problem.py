@@ -3,22 +3,25 @@
 Decisions are ``x[block, node]``, replicas of a block on a node, and ``y[choice]``, tasks of a
 class that run in a row. A block holds the choices of a class that look alike from every node
 (equal demands, cost and allowed nodes), so that which of them is chosen does not matter to the
-nodes (each choice has its own where it matters which replicas stay first, see `contested`). A row
-whose replicas stay within one domain of a scope has a choice for each domain, its *anchor*:
+nodes (each choice has its own where it matters which replicas stay first, see `contested`):
 ``sum over nodes of x[b, n] = sum over choices c of b of replicas[c] * y[c]``, and
 ``sum over choices of a class of y = count`` (at most, for optional tasks).
+
+Gangs that stay within one domain of a scope are told apart by where they are: ``w[spot]`` of a
+shape are in a domain, and a block is *anchored* there, ``sum over nodes of x[b, n] =
+sum over spots s of b of size[s] * w[s]``, see `Spots`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.choices import Anchors, make_choices
+from optalloc.formulation.arrays import join
+from optalloc.formulation.choices import Anchors, Spots, find_spots, list_choices
 from optalloc.formulation.classes import (
     NodeClasses,
     TaskClasses,
@@ -27,6 +30,7 @@ from optalloc.formulation.classes import (
     sees_no_tasks,
     unit_demand,
 )
+from optalloc.formulation.pairs import Pairs, make_pairs
 from optalloc.formulation.placing import allowed_entries
 from optalloc.formulation.terms import Membership, Metric
 from optalloc.instance.columns import Columns
@@ -35,26 +39,6 @@ from optalloc.objective import Objective
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The columns x: where each block may place replicas.
-
-    Parameters
-    ----------
-    block, node : (pairs,)
-        Sorted by block, then node; a home node can appear twice (staying, arriving).
-    stays : (pairs,)
-        Replicas that run there now and stay: they do not arrive.
-    upper : (pairs,)
-        Largest number of replicas.
-    """
-
-    block: IntArray
-    node: IntArray
-    stays: BoolArray
-    upper: IntArray
 
 
 class Problem:
@@ -72,9 +56,10 @@ class Problem:
     task_classes, node_classes
         What was merged.
     choice_class, choice_row, choice_block, choice_replicas : (choices,)
-        Class, representative row, block and replicas of each y.
-    choice_anchor : (choices,)
-        The domain, of its row's scope, in which all replicas run; -1 anywhere.
+        Class, representative row, block (-1 for gangs that stay within a domain) and replicas of
+        each y.
+    spots, spot_block : (spots,)
+        Where gangs that stay within a domain may be, and the block of each w.
     class_required : (classes,)
         Whether every task of the class must be placed.
     block_class, block_row, block_anchor : (blocks,)
@@ -129,52 +114,69 @@ class Problem:
 
     def _make_choices(self) -> None:
         columns, classes = self.columns, self.task_classes
-        made = make_choices(self)
-        self.choice_class, self.choice_row, self.choice_anchor = made
+        self.choice_class, self.choice_row = list_choices(self)
         self.choice_replicas = columns.row_replicas[self.choice_row]
-        signature = [d.signature(self.choice_row) for d in (*columns.demand, columns.cost)]
-        signature.append(self.allowed.row_kind[self.choice_row, None])
-        offset = self.choice_row - columns.row_start[classes.task[self.choice_class]]
-        number = np.where(self.contested[self.choice_class], offset, 0)
-        scope = np.where(self.choice_anchor >= 0, columns.row_within[self.choice_row], -1)
-        share = columns.row_per_node[self.choice_row]
-        # Shares of tasks of different sizes could not always be dealt out.
-        size = np.where(share > 0, self.choice_replicas, 0)
-        of_class = np.zeros_like(self.choice_class) if self.joint else self.choice_class
-        keys = [of_class, number, scope, self.choice_anchor, share, size]
-        kinds = np.concatenate([np.stack(keys, axis=1), *signature], axis=1)
-        _, first, block = np.unique(kinds, axis=0, return_index=True, return_inverse=True)
-        self.choice_block = block.ravel().astype(np.int64)
-        self.block_row = self.choice_row[first]
-        self.block_class = self.choice_class[first]
-        self.block_anchor = self.choice_anchor[first]
         self.class_required = columns.required[classes.task]
         choices = np.bincount(self.choice_class, minlength=self.classes)
         self.fixed = self.class_required & (choices == 1)
         """Classes whose only choice is made: no y is needed."""
+        self._make_blocks(self._kinds())
+
+    def _kinds(self) -> IntArray:
+        """Describe choices by integers, equal where nodes see no difference between replicas."""
+        columns, row = self.columns, self.choice_row
+        offset = row - columns.row_start[self.task_classes.task[self.choice_class]]
+        number = np.where(self.contested[self.choice_class], offset, 0)
+        share = columns.row_per_node[row]
+        # Shares of tasks of different sizes could not always be dealt out.
+        size = np.where(share > 0, self.choice_replicas, 0)
+        of_class = np.zeros_like(self.choice_class) if self.joint else self.choice_class
+        lines = [of_class, number, columns.row_within[row], share, size]
+        signature = [d.signature(row) for d in (*columns.demand, columns.cost)]
+        signature.append(self.allowed.row_kind[row, None])
+        return np.concatenate([np.stack(lines, axis=1), *signature], axis=1)
+
+    def _make_blocks(self, kind: IntArray) -> None:
+        """Blocks of the choices that may be anywhere, and of the spots of the others."""
+        self.spots: Spots = find_spots(self, kind)
+        loose = np.flatnonzero(self.spots.of_choice < 0)
+        _, like = np.unique(self.spots.of_choice, return_index=True)
+        gang = like[self.spots.of_choice[like] >= 0][self.spots.shape]
+        of_choice = np.concatenate([loose, gang])
+        anchor = np.concatenate([np.full(loose.size, -1, np.int64), self.spots.domain])
+        lines = np.column_stack([kind[of_choice, :3], anchor, kind[of_choice, 3:]])
+        _, first, block = np.unique(lines, axis=0, return_index=True, return_inverse=True)
+        block = block.ravel().astype(np.int64)
+        self.choice_block = np.full(self.choice_row.size, -1, np.int64)
+        self.choice_block[loose] = block[: loose.size]
+        self.spot_block = block[loose.size :]
+        self.block_row = self.choice_row[of_choice[first]]
+        self.block_class = self.choice_class[of_choice[first]]
+        self.block_anchor = anchor[first]
 
     @cached_property
     def choice_of_row(self) -> IntArray:
-        """The only choice of each representative row; -1 for others and for anchored rows."""
+        """The only choice of each representative row; -1 for others."""
         found = np.full(self.columns.rows, -1, np.int64)
-        loose = np.flatnonzero(self.columns.row_within[self.choice_row] < 0)
         # Classes split from one entry share its rows: none of their choices is the only one.
-        rows, first, count = np.unique(
-            self.choice_row[loose], return_index=True, return_counts=True
-        )
-        found[rows[count == 1]] = loose[first[count == 1]]
+        rows, first, count = np.unique(self.choice_row, return_index=True, return_counts=True)
+        found[rows[count == 1]] = first[count == 1]
         return found
 
-    def anchored_choice(self, row: IntArray, domain: IntArray) -> IntArray:
-        """The choice of representative rows that is anchored at some domains; -1 for none."""
-        anchored = np.flatnonzero(self.choice_anchor >= 0)
-        width = int(self.choice_anchor.max(initial=0)) + 2
-        key = self.choice_row[anchored] * width + self.choice_anchor[anchored]
-        order = np.argsort(key, kind="stable")
-        wanted = row * width + domain
-        at = np.minimum(np.searchsorted(key[order], wanted), max(key.size - 1, 0))
-        matches = (domain >= 0) & (key[order][at] == wanted) & (domain < width)
-        return np.where(matches, anchored[order][at], -1)
+    def spot_of(self, choice: IntArray, node: IntArray) -> IntArray:
+        """The spots of gangs of some choices on nodes; -1 for none, and where they need none."""
+        spot = np.full(choice.size, -1, np.int64)
+        scope = np.where(choice >= 0, self.columns.row_within[self.choice_row[choice]], -1)
+        for k in np.unique(scope[scope >= 0]).tolist():
+            here = np.flatnonzero(scope == k)
+            domain = self.anchors(k).domain[node[here]]
+            spot[here] = self.spots.at(self.spots.of_choice[choice[here]], domain)
+        return spot
+
+    def block_of(self, choice: IntArray, spot: IntArray) -> IntArray:
+        """Blocks of choices, or of their spots where they have one (-1: none of both)."""
+        of_spot = np.append(self.spot_block, -1)[spot]
+        return np.where(spot >= 0, of_spot, self.choice_block[choice])
 
     @property
     def shaped(self) -> bool:
@@ -184,14 +186,14 @@ class Problem:
     def nodes_of(self, block: int) -> IntArray:
         """Nodes on which a block may place replicas: by labels, and within its anchor."""
         row, anchor = self.block_row[block], self.block_anchor[block]
-        mask = self._node_mask[self.allowed.row_kind[row]]
+        mask = self.node_mask[self.allowed.row_kind[row]]
         if anchor < 0:
             return np.flatnonzero(mask)
         inside = self.anchors(int(self.columns.row_within[row])).nodes_of(int(anchor))
         return np.asarray(inside[mask[inside]], np.int64)
 
     @cached_property
-    def _node_mask(self) -> BoolArray:
+    def node_mask(self) -> BoolArray:
         """Whether rows of each kind of labels may use each node, (kinds, nodes)."""
         return self.allowed.mask[:, self.columns.node_entry[self.node_classes.node]]
 
@@ -238,11 +240,11 @@ class Problem:
         columns = self.columns
         chosen = np.array(list(groups), np.int64)
         by_group = np.argsort(chosen, kind="stable")
-        member, part = _join(columns.membership_group, chosen[by_group])
+        member, part = join(columns.membership_group, chosen[by_group])
         task, part = columns.membership_task[member], by_group[part]
         order = np.argsort(task, kind="stable")
         task, part = task[order], part[order]
-        classes, index = _join(self.task_classes.task, task)
+        classes, index = join(self.task_classes.task, task)
         return Membership(int(chosen.size), classes, part[index])
 
     def each_class(self) -> Membership:
@@ -267,20 +269,40 @@ class Problem:
     @cached_property
     def block_tasks(self) -> IntArray:
         """Most tasks that each block can have: all of its classes."""
-        pairs = np.unique(np.stack([self.choice_block, self.choice_class]), axis=1)
-        most = np.zeros(self.blocks, np.int64)
-        np.add.at(most, pairs[0], self.task_classes.count[pairs[1]])
-        return most
+        return self._in_blocks(self.task_classes.count, self.spot_most)
 
     @cached_property
     def block_most(self) -> IntArray:
         """Most replicas that each block can have."""
-        if not self.joint:
-            return self.most_replicas[self.block_class]
-        pairs = np.unique(np.stack([self.choice_block, self.choice_class]), axis=1)
+        size = self.spots.size[self.spots.shape]
+        return self._in_blocks(self.most_replicas, self.spot_most * size)
+
+    @cached_property
+    def spot_most(self) -> IntArray:
+        """Most gangs that each spot can have: all of its shape's classes that fit there."""
+        spots, gang = self.spots, np.flatnonzero(self.spots.of_choice >= 0)
+        pairs = np.unique(np.stack([spots.of_choice[gang], self.choice_class[gang]]), axis=1)
+        total = np.zeros(spots.shapes, np.int64)
+        np.add.at(total, pairs[0], self.task_classes.count[pairs[1]])
+        return np.minimum(total[spots.shape], spots.most)
+
+    def _in_blocks(self, of_class: IntArray, of_spot: IntArray) -> IntArray:
+        """Sum over the classes with a choice in each block, and over its spots."""
+        loose = np.flatnonzero(self.choice_block >= 0)
+        pairs = np.stack([self.choice_block[loose], self.choice_class[loose]])
+        pairs = np.unique(pairs, axis=1)
         most = np.zeros(self.blocks, np.int64)
-        np.add.at(most, pairs[0], self.most_replicas[pairs[1]])
-        return most
+        np.add.at(most, pairs[0], of_class[pairs[1]])
+        np.add.at(most, self.spot_block, of_spot)
+        return most if self.joint else np.minimum(most, of_class[self.block_class])
+
+    def least(self, of_block: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The least over the blocks in which the replicas of each choice may be, (choices,)."""
+        spots = self.spots
+        least = np.full(spots.shapes, np.inf)
+        np.minimum.at(least, spots.shape, of_block[self.spot_block])
+        loose = self.choice_block >= 0
+        return np.where(loose, of_block[self.choice_block], np.append(least, 0)[spots.of_choice])
 
     @cached_property
     def capacity(self) -> IntArray:
@@ -314,7 +336,7 @@ class Problem:
         """
         columns, classes = self.columns, self.task_classes
         order = np.argsort(columns.current_task, kind="stable")
-        member, index = _join(classes.of_task, columns.current_task[order])
+        member, index = join(classes.of_task, columns.current_task[order])
         index = order[index]
         node = self.node_classes.of_node[columns.current_node[index]]
         key = classes.of_class[member] * self.nodes + node
@@ -335,7 +357,7 @@ class Problem:
     def most_pairs(self) -> int:
         """Number of pairs by labels alone: no less than there are, and cheap to have."""
         loose = self.block_anchor < 0
-        allowed = self._node_mask.sum(axis=1)[self.allowed.row_kind[self.block_row]]
+        allowed = self.node_mask.sum(axis=1)[self.allowed.row_kind[self.block_row]]
         total = int(allowed[loose].sum())
         scope = self.columns.row_within[self.block_row]
         for k in np.unique(scope[~loose]).tolist():
@@ -345,40 +367,7 @@ class Problem:
     @cached_property
     def pairs(self) -> Pairs:
         """The columns x."""
-        nodes_of_kind = [np.flatnonzero(line) for line in self._node_mask]
-        kind = self.allowed.row_kind[self.block_row]
-        pieces = [
-            nodes_of_kind[k] if anchor < 0 else self.nodes_of(b)
-            for b, (k, anchor) in enumerate(zip(kind, self.block_anchor, strict=True))
-        ]
-        sizes = np.array([piece.size for piece in pieces], np.int64)
-        block = np.repeat(np.arange(self.blocks, dtype=np.int64), sizes)
-        node = np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
-        upper = self._fitting(block, node)
-        kept = upper > 0
-        return self._with_stays(block[kept], node[kept], upper[kept])
-
-    def _fitting(self, block: IntArray, node: IntArray) -> IntArray:
-        """Most replicas of each block that fit on a node alone."""
-        node_kind, like = self._node_kinds
-        if self.blocks * like.size > block.size:
-            return self._fits(block, node)
-        every = np.arange(self.blocks, dtype=np.int64)
-        return self._fits(every[:, None], like[None, :])[block, node_kind[node]]
-
-    @cached_property
-    def _node_kinds(self) -> tuple[IntArray, IntArray]:
-        """Kind of each node in what fits on it, and a node of each kind."""
-        hard, at = sorted(self.hard_resources), self.node_classes.node
-        demands = [self.columns.demand[i] for i in hard]
-        parts = [part.column[at] for demand in demands for part in demand.parts]
-        lines = np.column_stack([np.zeros(self.nodes, np.int64), self.capacity[:, hard], *parts])
-        _, like, kind = np.unique(lines, axis=0, return_index=True, return_inverse=True)
-        return kind.ravel(), like
-
-    def _fits(self, block: IntArray, node: IntArray) -> IntArray:
-        """Evaluate what fits at pairs (arrays that broadcast)."""
-        return self.fitting(self.block_row[block], node, self.block_most[block])
+        return make_pairs(self)
 
     def fitting(self, row: IntArray, node: IntArray, most: IntArray) -> IntArray:
         """Replicas of rows, at most so many, that fit on nodes alone (arrays that broadcast)."""
@@ -390,40 +379,9 @@ class Problem:
                 most = np.where(demand > 0, np.minimum(most, fits), most)
         return np.broadcast_to(most, np.broadcast_shapes(row.shape, node.shape))
 
-    def _with_stays(self, block: IntArray, node: IntArray, upper: IntArray) -> Pairs:
-        """Split the pairs at home nodes into staying and arriving replicas."""
-        home_class, home_node, home_replicas = self.home
-        stays = np.zeros(block.size, bool)
-        # Homes are few: they are looked up among the pairs.
-        home, home_block = _join(home_class, self.block_class)
-        wanted, key = home_block * self.nodes + home_node[home], block * self.nodes + node
-        at = np.searchsorted(key, wanted)
-        found = np.append(key, -1)[at] == wanted
-        at, running = at[found], home_replicas[home[found]]
-        contested = self.contested[self.block_class[block[at]]]
-        again = np.sort(at[(upper[at] > running) | contested])
-        stays[at] = True
-        most = upper.copy()
-        most[at] = np.minimum(upper[at], running)
-        return Pairs(
-            np.insert(block, again + 1, block[again]),
-            np.insert(node, again + 1, node[again]),
-            np.insert(stays, again + 1, False),
-            np.insert(most, again + 1, upper[again]),
-        )
-
     @cached_property
     def metrics(self) -> dict[int, Metric]:
         """The terms of every active policy, by its index in the objective."""
         from optalloc.formulation.building import build
 
         return {i: build(self.objective.policies[i], self) for i in self.active}
-
-
-def _join(wanted: IntArray, keys: IntArray) -> tuple[IntArray, IntArray]:
-    """Match numbers with a sorted array: indices (into `wanted`, into `keys`) of equal ones."""
-    low = np.searchsorted(keys, wanted, "left")
-    size = np.searchsorted(keys, wanted, "right") - low
-    left = np.repeat(np.arange(wanted.size, dtype=np.int64), size)
-    within = np.arange(left.size) - np.repeat(np.cumsum(size) - size, size)
-    return left, low[left] + within

@@ -36,8 +36,8 @@ class SparseModel:
         Maxima for CP-SAT: target i is the largest of the expressions
         ``max_start[i]:max_start[i + 1]``.
     decision_class, decision_node : (decisions,)
-        The first columns decide everything and the others follow: task class of each, and the
-        node where it places replicas (-1 for a choice).
+        The first columns decide everything and the others follow: task class of each (-1 where
+        classes share it), and the node where it places replicas (-1 for a choice or a spot).
     """
 
     lower: IntArray
@@ -180,9 +180,11 @@ def _decisions(encoding: Encoding) -> tuple[IntArray, IntArray]:
     problem = encoding.problem
     pairs = problem.pairs
     chosen = problem.choice_class[encoding.y_of_choice >= 0]
+    begun = problem.block_class[problem.spot_block]
+    nowhere = np.full(chosen.size + begun.size, -1, np.int64)
     return (
-        np.concatenate([problem.block_class[pairs.block], chosen]),
-        np.concatenate([pairs.node, np.full(chosen.size, -1, np.int64)]),
+        np.concatenate([problem.block_class[pairs.block], chosen, begun]),
+        np.concatenate([pairs.node, nowhere]),
     )
 
 

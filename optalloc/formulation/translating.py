@@ -21,17 +21,23 @@ def to_placement(encoding: Encoding, values: IntArray) -> Placement:
     count = problem.task_classes.count[problem.choice_class]
     y = np.where(columns >= 0, values[np.maximum(columns, 0)], count)
     used = np.flatnonzero(x)
-    return expand_placement(problem, y, pairs.block[used], pairs.node[used], x[used])
+    block, node, w = pairs.block[used], pairs.node[used], values[encoding.w_of_spot]
+    return expand_placement(problem, y, block, node, x[used], w)
 
 
 def expand_placement(
-    problem: Problem, y: IntArray, block: IntArray, node: IntArray, replicas: IntArray
+    problem: Problem,
+    y: IntArray,
+    block: IntArray,
+    node: IntArray,
+    replicas: IntArray,
+    w: IntArray | None = None,
 ) -> Placement:
     """Deal merged decisions out to single tasks and concrete nodes.
 
-    The tasks of each choice go to the members of its class in order, then the replicas of each
-    block to its choices, and those on a merged node to its nodes, filling one after the other;
-    shares of nodes go round.
+    The tasks of each choice go to the members of its class in order, those of each shape to its
+    spots; then the replicas of each block to its tasks, and those on a merged node to its nodes,
+    filling one after the other; shares of nodes go round.
 
     Parameters
     ----------
@@ -39,10 +45,14 @@ def expand_placement(
         Tasks that run in each choice.
     block, node, replicas : (k,)
         Replicas of a block on a node, sorted by block.
+    w : (spots,)
+        Gangs in each spot; not needed where all may be anywhere.
     """
-    row, tasks = _deal_choices(problem, y)
+    row, tasks, of_block = _deal_choices(problem, y, w)
     chosen = np.zeros(problem.columns.rows, np.int64)
     np.add.at(chosen, row, tasks)
+    by_block = np.argsort(of_block, kind="stable")
+    row, tasks = row[by_block], tasks[by_block]
     row = np.repeat(row, tasks * problem.columns.row_replicas[row])
     single = _in_shares(problem, np.repeat(block, replicas), np.repeat(node, replicas))
     concrete = concrete_nodes(problem, single)
@@ -66,35 +76,67 @@ def _in_shares(problem: Problem, block: IntArray, node: IntArray) -> IntArray:
     return node
 
 
-def _deal_choices(problem: Problem, y: IntArray) -> tuple[IntArray, IntArray]:
-    """Rows and numbers of tasks, by block: intervals of each class's tasks cut at its members."""
-    classes = problem.task_classes
+def _deal_choices(
+    problem: Problem, y: IntArray, w: IntArray | None
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Rows, numbers of tasks and blocks: each class's tasks cut at its members, and at spots."""
+    classes, shape = problem.task_classes, problem.spots.of_choice
     order = np.argsort(problem.choice_class, kind="stable")
     used = order[y[order] > 0]
-    ends = np.cumsum(y[used])
-    of_class = problem.choice_class[used]
-    before = np.concatenate([[0], ends])[np.searchsorted(of_class, of_class)]
-    base = np.cumsum(classes.count) - classes.count
-    high = base[of_class] + ends - before
-    low = high - y[used]
-    member_end = np.cumsum(classes.of_count)
-    first = np.searchsorted(member_end, low, "right")
-    last = np.searchsorted(member_end, high, "left")
-    size = last - first + 1
-    index = np.repeat(np.arange(used.size), size)
-    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
-    member = first[index] + within
-    taken = np.minimum(high[index], member_end[member]) - np.maximum(
-        low[index], member_end[member] - classes.of_count[member]
-    )
+    start = (np.cumsum(classes.count) - classes.count)[problem.choice_class[used]]
+    index, member, taken = _cut(start, problem.choice_class[used], y[used], classes.of_count)
     choice = used[index]
-    number = (
-        problem.choice_row[choice]
-        - problem.columns.row_start[classes.task[problem.choice_class[choice]]]
-    )
+    task = classes.task[problem.choice_class[choice]]
+    number = problem.choice_row[choice] - problem.columns.row_start[task]
     row = problem.columns.row_start[classes.of_task[member]] + number
-    by_block = np.argsort(problem.choice_block[choice], kind="stable")
-    return row[by_block], taken[by_block]
+    block = problem.choice_block[choice]
+    if w is None or not w.size:
+        return row, taken, block
+    gang = np.flatnonzero(shape[choice] >= 0)
+    gang = gang[np.argsort(shape[choice[gang]], kind="stable")]
+    begun = np.bincount(problem.spots.shape, w, problem.spots.shapes).astype(np.int64)
+    start = (np.cumsum(begun) - begun)[shape[choice[gang]]]
+    index, spot, number = _cut(start, shape[choice[gang]], taken[gang], w)
+    loose = np.flatnonzero(shape[choice] < 0)
+    return (
+        np.concatenate([row[loose], row[gang[index]]]),
+        np.concatenate([taken[loose], number]),
+        np.concatenate([block[loose], problem.spot_block[spot]]),
+    )
+
+
+def _cut(
+    start: IntArray, owner: IntArray, length: IntArray, pieces: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut intervals that follow one another where pieces end, that do too.
+
+    Parameters
+    ----------
+    start, owner, length : (k,)
+        Where the first interval of each owner starts; intervals, of positive length, sorted by
+        owner.
+    pieces
+        Lengths of the pieces, of all owners one after the other.
+
+    Returns
+    -------
+    interval, piece, length
+        What each part is of, and how long it is.
+    """
+    ends = np.cumsum(length)
+    before = np.concatenate([[0], ends])[np.searchsorted(owner, owner)]
+    high = start + ends - before
+    low = high - length
+    piece_end = np.cumsum(pieces)
+    first = np.searchsorted(piece_end, low, "right")
+    size = np.searchsorted(piece_end, high, "left") - first + 1
+    index = np.repeat(np.arange(owner.size), size)
+    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+    piece = first[index] + within
+    taken = np.minimum(high[index], piece_end[piece])
+    taken -= np.maximum(low[index], piece_end[piece] - pieces[piece])
+    used = np.flatnonzero(taken > 0)
+    return index[used], piece[used], taken[used]
 
 
 def concrete_nodes(problem: Problem, node: IntArray) -> IntArray:
@@ -114,29 +156,47 @@ def concrete_nodes(problem: Problem, node: IntArray) -> IntArray:
 
 
 def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
-    """Find x and y (others 0) of a placement; None if it uses what no column allows."""
+    """Find x, y and w (others 0) of a placement; None if it uses what no column allows."""
     problem = encoding.problem
     values = np.zeros(encoding.model.columns, np.int64)
-    choice = _choice_of_pairs(problem, placement)
-    if np.any(choice < 0):
+    choice = choice_of_row(problem)[placement.row]
+    spot = problem.spot_of(choice, problem.node_classes.of_node[placement.node])
+    block = problem.block_of(choice, spot)
+    if np.any(choice < 0) or np.any(block < 0):
         return None
-    replicas = np.zeros(problem.choices, np.int64)
-    np.add.at(replicas, choice, placement.replicas)
-    tasks = replicas // problem.choice_replicas
-    if np.any(replicas % problem.choice_replicas) or _torn(problem, placement, choice, tasks):
+    # Gangs of a choice in several domains are counted domain by domain.
+    width = problem.spot_block.size + 1
+    units, unit = np.unique(choice * width + spot + 1, return_inverse=True)
+    replicas = np.zeros(units.size, np.int64)
+    np.add.at(replicas, unit.ravel(), placement.replicas)
+    size = problem.choice_replicas[units // width]
+    tasks = replicas // size
+    if np.any(replicas % size) or _torn(problem, placement, unit.ravel(), tasks):
         return None
+    y, w = np.zeros(problem.choices, np.int64), np.zeros(width, np.int64)
+    np.add.at(y, units // width, tasks)
+    np.add.at(w, units % width, tasks)
     free = np.flatnonzero(encoding.y_of_choice >= 0)
-    values[encoding.y_of_choice[free]] = tasks[free]
-    return _place(encoding, values, problem.choice_block[choice], placement)
+    values[encoding.y_of_choice[free]] = y[free]
+    values[encoding.w_of_spot] = w[1:]
+    return _place(encoding, values, block, placement)
 
 
-def _torn(problem: Problem, placement: Placement, choice: IntArray, tasks: IntArray) -> bool:
-    """Whether some node has no whole shares of its tasks, or several of one task."""
+def _torn(problem: Problem, placement: Placement, unit: IntArray, tasks: IntArray) -> bool:
+    """Whether some node has no whole shares of its tasks, or several of one task.
+
+    Parameters
+    ----------
+    unit
+        Of each placed pair: the choice, and the domain where it has one.
+    tasks : (units,)
+        Tasks of each.
+    """
     share = problem.columns.row_per_node[placement.row]
     here, share = np.flatnonzero(share), share[share > 0]
     node = problem.node_classes.of_node[placement.node[here]]
     # Rows of a class that look alike, and entries merged into one, share their nodes.
-    places, at = np.unique(choice[here] * problem.nodes + node, return_inverse=True)
+    places, at = np.unique(unit[here] * problem.nodes + node, return_inverse=True)
     total = np.bincount(at.ravel(), placement.replicas[here], places.size).astype(np.int64)
     shares = np.zeros(places.size, np.int64)
     shares[at.ravel()] = share
@@ -145,37 +205,14 @@ def _torn(problem: Problem, placement: Placement, choice: IntArray, tasks: IntAr
 
 
 def choice_of_row(problem: Problem) -> IntArray:
-    """Choice of each row of the instance.
-
-    It is -1 for entries whose tasks are in several classes, and for rows with a choice for each of
-    several domains.
-    """
-    choice, like = problem.choice_of_row, _representatives(problem)
-    return np.where(like >= 0, choice[like], -1)
-
-
-def _representatives(problem: Problem) -> IntArray:
-    """The row of its class that stands for each row; -1 for entries in several classes."""
+    """Choice of each row of the instance; -1 for entries whose tasks are in several classes."""
     columns, classes = problem.columns, problem.task_classes
     several = np.bincount(classes.of_task, minlength=columns.tasks) > 1
     class_of_task = np.full(columns.tasks, -1, np.int64)
     class_of_task[classes.of_task] = classes.of_class
     number = np.arange(columns.rows) - columns.row_start[columns.row_task]
-    like = columns.row_start[classes.task[class_of_task]][columns.row_task] + number
-    return np.where(several[columns.row_task], -1, like)
-
-
-def _choice_of_pairs(problem: Problem, placement: Placement) -> IntArray:
-    """Choice of each placed pair: that of its row, anchored where its node is; -1 for none."""
-    row = _representatives(problem)[placement.row]
-    choice = np.where(row >= 0, problem.choice_of_row[row], -1)
-    scope = problem.columns.row_within[placement.row]
-    node = problem.node_classes.of_node[placement.node]
-    for k in np.unique(scope[scope >= 0]).tolist():
-        here = np.flatnonzero((scope == k) & (row >= 0))
-        domain = problem.anchors(k).domain[node[here]]
-        choice[here] = problem.anchored_choice(row[here], domain)
-    return choice
+    row = columns.row_start[classes.task[class_of_task]][columns.row_task] + number
+    return np.where(several[columns.row_task], -1, problem.choice_of_row[row])
 
 
 def _place(

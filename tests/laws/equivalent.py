@@ -72,8 +72,13 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "0 -> -1",
     ): "choices are not negative, so that neither is their sum",
     (
+        "_in_blocks",
+        "block = np.where(loose, problem.choice_block, 0)",
+        "0 -> -1",
+    ): "it says where to add nothing",
+    (
         "_tighten_gangs",
-        "tight = np.flatnonzero(single & (pairs.upper < largest_choice[pairs.block]))",
+        "tight = np.flatnonzero(single & (pairs.upper < largest_gang[pairs.block]))",
         "Lt -> LtE",
     ): SLACK,
     (
@@ -81,8 +86,6 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "shares = Linear.of_columns(model.add_columns(0, problem.block_tasks[block], places.size))",
         "0 -> -1",
     ): "shares times their size are replicas, which are not negative",
-    ("_shape_gangs", "fixed = column < 0", "0 -> 1"): FIRST,
-    ("_shape_gangs", "fixed = column < 0", "Lt -> LtE"): FIRST,
     (
         "_fill_homes",
         "full = Linear.of_columns(model.add_columns(0, 1, filled.size))",

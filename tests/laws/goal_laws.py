@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
 
@@ -109,14 +109,14 @@ class Formulated:
     def bare(self) -> dict[Form, Encoding]:
         """Decision columns without any row."""
         encoding = self.encoding("milp")
-        decided = encoding.pairs + int((encoding.y_of_choice >= 0).sum())
+        decided = encoding.decisions
         answer = {}
         for form in FORMS:
             model = Model(form)
             model.add_columns(
                 encoding.model.lower[:decided], encoding.model.upper[:decided], decided
             )
-            answer[form] = Encoding(self.problem, model, encoding.y_of_choice, encoding.pairs)
+            answer[form] = replace(encoding, model=model)
         return answer
 
     @cached_property
@@ -226,7 +226,7 @@ def metrics_are_exact(formulated: Formulated, form: Form) -> None:
     bare = formulated.bare[form]
     model = Model(form)
     model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
-    encoding = Encoding(formulated.problem, model, bare.y_of_choice, bare.pairs)
+    encoding = Encoding(formulated.problem, model, bare.y_of_choice, bare.w_of_spot, bare.pairs)
     encoded: list[tuple[int, str, Linear]] = []
     goal = Linear.of_constants(np.zeros(1, np.int64))
     sides: tuple[tuple[Side, int], ...] = (("over", 1), ("under", -1), ("exact", 1), ("exact", -1))
@@ -353,7 +353,7 @@ def _nodes_count_by_their_loads(formulated: Formulated) -> None:
         model = Model("milp")
         bare = formulated.bare["milp"]
         model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
-        encoding = Encoding(problem, model, bare.y_of_choice, bare.pairs)
+        encoding = Encoding(problem, model, bare.y_of_choice, bare.w_of_spot, bare.pairs)
         goal = encode_term(encoding, term, "over")
         columns = minimise_relaxed(encoding, goal, values.astype(float))
         found = goal.constant[0] + (goal.value * columns[goal.column]).sum()
@@ -370,8 +370,11 @@ def _gangs_need_room(formulated: Formulated) -> None:
     ]
     for k in Random(formulated.case.seed).sample(open_pairs, min(len(open_pairs), 3)):
         choices = np.flatnonzero(problem.choice_block == pairs.block[k])
-        fits = np.minimum(problem.choice_replicas[choices], pairs.upper[k])
-        column = np.append(encoding.y_of_choice[choices], k)
+        spots = np.flatnonzero(problem.spot_block == pairs.block[k])
+        sizes = problem.spots.size[problem.spots.shape[spots]]
+        fits = np.concatenate([problem.choice_replicas[choices], sizes])
+        fits = np.minimum(fits, pairs.upper[k])
+        column = np.concatenate([encoding.y_of_choice[choices], encoding.w_of_spot[spots], [k]])
         value = np.append(fits, -1)
         goal = Linear(np.zeros(1, np.int64), np.zeros(column.size, np.int64), column, value)
         try:

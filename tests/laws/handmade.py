@@ -57,5 +57,32 @@ HANDMADE = {
         tasks=(Task(name="t0", demand={"cpu": 1}, replicas=4, per_node=2, required=False),),
         objective="admitted",
     ),
+    "a gang that must run needs several nodes": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 3}), Node(name="n1", capacity={"cpu": 2})),
+        tasks=(Task(name="t0", demand={"cpu": 1}, replicas=4),),
+        policies=(p.Nodes(),),
+        objective="nodes",
+    ),
+    "a gang is not torn to make up for another one": Instance(
+        nodes=(
+            Node(name="n0", devices=5, device="gpu", domains={"rack": "r0"}),
+            Node(name="n1", devices=5, device="gpu", domains={"rack": "r1"}),
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{size}",
+                configurations=(
+                    Configuration(
+                        device="gpu", replicas=size, within="rack", throughput=throughput
+                    ),
+                ),
+                count=count,
+                required=False,
+            )
+            for size, count, throughput in ((4, 1, 4), (3, 2, 3), (2, 1, 1))
+        ),
+        policies=(p.Throughput(raw=True),),
+        objective="throughput",
+    ),
 }
 """By what they are about."""

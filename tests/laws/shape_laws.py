@@ -37,7 +37,7 @@ def _nothing_to_decide() -> Problem:
 
 
 def _encoding(model: Model) -> Encoding:
-    return Encoding(_nothing_to_decide(), model, np.full(1, -1, np.int64), 0)
+    return Encoding(_nothing_to_decide(), model, np.full(1, -1, np.int64), np.zeros(0, np.int64), 0)
 
 
 def value_is_the_definition(case: Drawn, seed: int) -> None:

@@ -249,7 +249,7 @@ def _decisions(formulated: Formulated, form: Form) -> Encoding:
     bare = formulated.bare[form]
     model = Model(form)
     model.add_columns(bare.model.lower, bare.model.upper, formulated.decided)
-    return Encoding(formulated.problem, model, bare.y_of_choice, bare.pairs)
+    return Encoding(formulated.problem, model, bare.y_of_choice, bare.w_of_spot, bare.pairs)
 
 
 def _has_side(metric: Metric, side: Side) -> bool:

@@ -105,12 +105,12 @@ class Greedy:
 
     def _gain(self) -> FloatArray:
         """What a task in each choice is worth by itself: at the first level that it changes."""
-        problem = self.problem
-        levels, _ = self.state.row_changes
-        first = (levels != 0).argmax(axis=1) if levels.shape[1] else np.zeros(0, np.int64)
-        gain = -levels[np.arange(problem.choices), first] if levels.any() else np.zeros(1)
-        weight = problem.columns.stated_weight[problem.task_classes.task]
-        return np.where(gain.any(), gain.astype(float), weight[problem.choice_class])
+        problem, (levels, _) = self.problem, self.state.row_changes
+        if not levels.any():
+            weight: FloatArray = problem.columns.stated_weight[problem.task_classes.task]
+            return weight[problem.choice_class]
+        first = (levels != 0).argmax(axis=1)
+        return np.asarray(-levels[np.arange(problem.choices), first], np.float64)
 
     def _choices(self, k: int) -> list[int]:
         """Rows of a class, those that cost least by themselves first."""
@@ -190,10 +190,8 @@ class Greedy:
         problem, spots = self.problem, self.problem.spots
         shape = int(spots.of_choice[choice])
         here = np.arange(spots.first[shape], spots.first[shape + 1])
-        row = int(spots.row[shape])
-        block = int(problem.spot_block[here[0]])
-        nodes = problem.node_mask[problem.allowed.row_kind[row]].nonzero()[0]
-        view = self.state.view(block, nodes, int(spots.size[shape] * spots.most[here].max()))
+        row, wanted = int(spots.row[shape]), int(spots.size[shape] * spots.most[here].max())
+        view = self.state.view(*problem.all_nodes_of(shape), wanted)
         anchors = problem.anchors(int(problem.columns.row_within[row]))
         domain = anchors.domain[view.nodes]
         inside = np.flatnonzero(domain >= 0)

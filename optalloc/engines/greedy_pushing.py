@@ -71,13 +71,13 @@ class Pushing:
         if shape < 0:
             return -1
         here = np.arange(spots.first[shape], spots.first[shape + 1])
-        over = np.full(here.size, np.inf)
-        for i, block in enumerate(problem.spot_block[here].tolist()):
-            view = self.state.view(block, problem.nodes_of(block), 1, forced=True)
-            if view.nodes.size:
-                noise = 1 + NOISE * self._random.random()
-                over[i] = float((view.use + view.overload).min()) * noise
-        return int(here[np.argmin(over)])
+        view = self.state.view(*problem.all_nodes_of(shape), 1, forced=True)
+        anchors = problem.anchors(int(problem.columns.row_within[spots.row[shape]]))
+        domain, over = anchors.domain[view.nodes], np.full(anchors.count, np.inf)
+        inside = domain >= 0
+        np.minimum.at(over, domain[inside], (view.use + view.overload)[inside])
+        noise = 1 + NOISE * self._random.random(here.size)
+        return int(here[np.argmin(over[spots.domain[here]] * noise)])
 
     def relieve(self, kept: tuple[int, set[int]] | None = None) -> bool:
         """Take away what breaks rules that block, but for replicas of a block on some nodes.

@@ -7,6 +7,7 @@ only guide.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -335,14 +336,22 @@ class State:
             self.spent[tracked.limited] += tracked.factor * change
 
 
+def _changes(
+    link: Link, parts: list[int], reach: Reach, view: View
+) -> Iterator[tuple[IntArray, IntArray]]:
+    """For each part: what one replica changes on the nodes it reaches, and the j of each."""
+    at, step = reach
+    view.separable &= link.separable
+    domain = link.placed.domain[view.nodes[at]]
+    for part in parts:
+        yield link.tracked.change(part * link.placed.domains + domain, step)
+
+
 def _limit(link: Link, parts: list[int], reach: Reach, view: View) -> None:
     """Lower the room by a rule, and keep only the nodes that have some."""
-    tracked, limit, (at, step) = link.tracked, link.tracked.term.limit, reach
+    tracked, limit, (at, _) = link.tracked, link.tracked.term.limit, reach
     assert limit is not None
-    view.separable &= link.separable
-    for part in parts:
-        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
-        change, owner = tracked.change(index, step)
+    for change, owner in _changes(link, parts, reach, view):
         room, left = view.room[at], limit.bound[owner] - tracked.reduced[owner]
         room = np.where(change > 0, np.minimum(room, left // np.maximum(change, 1)), room)
         view.room[at] = room
@@ -351,12 +360,9 @@ def _limit(link: Link, parts: list[int], reach: Reach, view: View) -> None:
 
 def _press(link: Link, parts: list[int], reach: Reach, view: View) -> None:
     """Add how much of a rule one replica uses, and would use too much."""
-    tracked, limit, (at, step) = link.tracked, link.tracked.term.limit, reach
+    tracked, limit, (at, _) = link.tracked, link.tracked.term.limit, reach
     assert limit is not None
-    view.separable &= link.separable
-    for part in parts:
-        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
-        change, owner = tracked.change(index, step)
+    for change, owner in _changes(link, parts, reach, view):
         bound, grows = limit.bound[owner], change > 0
         size, left = np.maximum(bound, 1), bound - tracked.reduced[owner]
         view.use[at] += np.where(grows, change / size, 0)
@@ -368,11 +374,9 @@ def _press(link: Link, parts: list[int], reach: Reach, view: View) -> None:
 
 def _weigh(link: Link, parts: list[int], reach: Reach, view: View, draws: IntArray) -> None:
     """Add what one replica changes in a term to the keys and to what limits on goals hold."""
-    tracked, (at, step) = link.tracked, reach
-    view.separable &= link.separable
-    for part in parts:
-        index = part * link.placed.domains + link.placed.domain[view.nodes[at]]
-        effect = tracked.effect(*tracked.change(index, step))
+    tracked, (at, _) = link.tracked, reach
+    for change, owner in _changes(link, parts, reach, view):
+        effect = tracked.effect(change, owner)
         if tracked.rule:
             view.keys[0][at] += effect
         if tracked.limited >= 0:

@@ -192,6 +192,11 @@ class Problem:
         inside = self.anchors(int(self.columns.row_within[row])).nodes_of(int(anchor))
         return np.asarray(inside[mask[inside]], np.int64)
 
+    def all_nodes_of(self, shape: int) -> tuple[int, IntArray]:
+        """A block of a shape of gangs, and the nodes of all its spots and others, by labels."""
+        kind = self.allowed.row_kind[self.spots.row[shape]]
+        return int(self.spot_block[self.spots.first[shape]]), np.flatnonzero(self.node_mask[kind])
+
     @cached_property
     def node_mask(self) -> BoolArray:
         """Whether rows of each kind of labels may use each node, (kinds, nodes)."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contract import THREADS, Benchmark, Case, Context, Figure, Row, at_most
 from benchmarks.fresh import fresh
@@ -49,13 +49,14 @@ SIZES = (
 SMOKE = (Size(20, 5, None, 0.0, 1.0),)
 
 
-def solved(size: Size, demand: float, seed: int) -> Row:
-    """Measure one `solve`, and when its gap came down to what is asked."""
+def solved(fields: Sequence[Any], demand: float, seed: int) -> Row:
+    """Measure one `solve` of a `Size`, and when its gap came down to what is asked."""
     import numpy as np
 
     from optalloc import solving
     from optalloc.generators.scenarios.gang_fabric import gangs
 
+    size = Size(*fields)
     random = np.random.default_rng([seed, size.nodes, size.gangs])
     instance = gangs(random, size.nodes, size.gangs, demand=demand, kinds=size.kinds)
     started = time.perf_counter()
@@ -89,7 +90,7 @@ def _cases(context: Context) -> list[Case]:
 
     def case(size: Size, demand: float, seed: int) -> Case:
         def measure() -> Row:
-            row = fresh(solved, size, demand, seed)
+            row = fresh(solved, astuple(size), demand, seed)
             return {"size": size.name, "demand": demand, "seed": seed, **row}
 
         return Case(f"{size.nodes}x{size.gangs} demand={demand} seed={seed}", measure)

@@ -17,6 +17,7 @@ from optalloc.formulation.goals.moves import TaskMoveCost as TaskMoveCost
 from optalloc.formulation.goals.nodes import Nodes as Nodes
 from optalloc.formulation.goals.peak import PeakLoad as PeakLoad
 from optalloc.formulation.goals.safety_capacity import SafetyCapacity as SafetyCapacity
+from optalloc.formulation.goals.span import Span as Span
 from optalloc.formulation.goals.spread import Spread as Spread
 from optalloc.formulation.goals.throughput import MaxMin as MaxMin
 from optalloc.formulation.goals.throughput import Throughput as Throughput

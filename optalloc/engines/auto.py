@@ -473,6 +473,8 @@ def _begins(name: str) -> bool:
 
 def estimate_entries(problem: Problem) -> int:
     """Entries that the model will have, about: what each family sees of the pairs."""
+    if problem.nesting is not None:
+        return problem.most_pairs
     pairs, entries = int(problem.pairs.block.size), 0
     for metric in problem.metrics.values():
         for _, term in metric.terms:

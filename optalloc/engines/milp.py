@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.protocol import Bound, Emit, Form, Incumbent, IntArray, Job, LevelResult
+from optalloc.engines.protocol import (
+    Bound,
+    Clock,
+    Emit,
+    Form,
+    Incumbent,
+    IntArray,
+    Job,
+    LevelResult,
+)
 from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
@@ -21,6 +30,8 @@ TINY = 500
 """Columns up to which a known solution makes HiGHS' first heuristic needless."""
 BOUND_INTERVAL = 0.1
 """Seconds between reports of the bound."""
+WHO_SHARE, WHERE_SHARE = 0.5, 0.5
+"""Part of the time to decide who runs, and of what is left then to decide where."""
 
 
 class Highs:
@@ -120,13 +131,53 @@ class HighsSession:
 
     def minimise(self, level: int, given: Sequence[int], seconds: float, emit: Emit) -> LevelResult:
         """Minimise a level while the earlier ones are no worse than `given`."""
+        clock = Clock(seconds)
         self.prepare(level, given)
         self._pass_start()
         _, value, constant = self.model.objective(level)
-        result = _Run(self, level, tuple(given), _unit(value), constant, emit).solve(seconds)
+        run = _Run(self, level, tuple(given), _unit(value), constant, emit)
+        result = self._who_then_where(run, clock) if self.model.who.any() else None
+        if result is None:
+            result = run.solve(clock.left)
         if result.values is not None:
             self._start = result.values
         return result
+
+    def _who_then_where(self, run: _Run, clock: Clock) -> LevelResult | None:
+        """Decide who runs as if places could be shared out at will, then where.
+
+        There are few ways to say who runs, and many that differ in nothing but where: the first
+        step proves a bound that all of them keep, and where it can be kept all is done. None where
+        the whole model has to be solved.
+        """
+        who = np.flatnonzero(self.model.who)
+        where = np.flatnonzero(~self.model.who)
+        seconds = clock.left * WHO_SHARE
+        self._make_integer(where, False)
+        found = run.solve(seconds, incumbents=False)
+        self._make_integer(where, True)
+        if found.values is None:
+            return found if found.ended == "infeasible" else None
+        self._hold(who, found.values[who], found.values[who])
+        placed = run.solve(min(clock.left * WHERE_SHARE, seconds), bounds=False)
+        self._hold(who, self.model.lower[who], self.model.upper[who])
+        if placed.values is None:
+            return None
+        self._start = placed.values
+        value = self.model.level_value_at(run.level, placed.values)
+        if run.last_bound is not None and run.last_bound >= value:
+            return LevelResult("optimal", placed.values)
+        self._pass_start()
+        return None
+
+    def _make_integer(self, columns: IntArray, integer: bool) -> None:
+        kind = self._api.HighsVarType.kInteger if integer else self._api.HighsVarType.kContinuous
+        chosen = columns[self.model.integer[columns]].astype(np.int32)
+        self._highs.changeColsIntegrality(chosen.size, chosen, np.full(chosen.size, kind))
+
+    def _hold(self, columns: IntArray, lower: IntArray, upper: IntArray) -> None:
+        bounds = lower.astype(np.float64), upper.astype(np.float64)
+        self._highs.changeColsBounds(columns.size, columns.astype(np.int32), *bounds)
 
     def _pass_start(self) -> None:
         """Start from the hint, later from the solution of the level before."""
@@ -177,9 +228,12 @@ class _Run:
         self.last_bound: int | None = None
         self.last_values: IntArray | None = None
         self.next_report = 0.0
+        self.incumbents = self.bounds = True
 
-    def solve(self, seconds: float) -> LevelResult:
+    def solve(self, seconds: float, incumbents: bool = True, bounds: bool = True) -> LevelResult:
+        """Solve the model as it is now; tell what of it holds for the whole one."""
         highs, api = self.session._highs, self.session._api
+        self.incumbents, self.bounds = incumbents, bounds
         highs.setOptionValue("time_limit", _seconds(seconds))
         highs.cbMipImprovingSolution.subscribe(self._improved)
         highs.cbMipInterrupt.subscribe(self._progressed)
@@ -218,11 +272,13 @@ class _Run:
 
     def _asked(self, event: Any) -> None:
         """HiGHS asks for a solution; it checks what it is given."""
-        offered = self.session.take_offer()
+        offered = self.session.take_offer() if self.incumbents and self.bounds else None
         if offered is not None:
             event.data_in.setSolution(offered.astype(np.float64))
 
     def _emit(self, values: IntArray) -> None:
+        if not self.incumbents:
+            return
         self.last_values = values
         decided, told = values[: self.session.model.decisions], self.session.told
         if told is None or not np.array_equal(decided, told):
@@ -236,7 +292,7 @@ class _Run:
             self._report(event.data_out.mip_dual_bound)
 
     def _report(self, dual: float, final: bool = False) -> None:
-        if not np.isfinite(dual) or abs(dual) > INFINITY:
+        if not self.bounds or not np.isfinite(dual) or abs(dual) > INFINITY:
             return
         # Rounded outward by more than the tolerances of the solver can hide.
         slack = min(1e-6 + 1e-9 * abs(dual), 0.45)

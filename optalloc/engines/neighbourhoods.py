@@ -40,12 +40,15 @@ class Neighbourhoods:
         self.class_start = np.searchsorted(
             model.decision_class[self.by_class], np.arange(self.classes + 1)
         )
+        self.shared = bool(np.any(model.decision_class < 0))
         self.node_of_column, self.node_of_row = _nodes(model)
         self.relaxation: Relaxation | None = None
 
     def choose(self, kind: Kind, values: IntArray, cost: IntArray) -> IntArray:
         """Choose about ``kind.size`` free decision columns around a solution."""
         size = int(kind.size)
+        if self.shared:
+            return self._by_shared_nodes(size, values, cost)
         if kind.name == "nodes":
             return self._by_nodes(size, values, cost)
         if kind.name == "mixed":
@@ -56,6 +59,8 @@ class Neighbourhoods:
 
     def kernel(self) -> IntArray:
         """All columns that the relaxation uses or finds cheap, and those of the start."""
+        if self.shared:
+            return np.arange(self.model.decisions)
         classes = np.arange(self.classes)
         return self._cheap(self._columns_of(classes, None, None), None, CHEAPEST[0])
 
@@ -71,6 +76,15 @@ class Neighbourhoods:
         chosen = self._half_costly(nodes, count, values, cost)
         classes = np.unique(self.model.decision_class[placed[np.isin(node[placed], chosen)]])
         return self._columns_of(self._with_left_out(classes, values), chosen, values)
+
+    def _by_shared_nodes(self, size: int, values: IntArray, cost: IntArray) -> IntArray:
+        """Where classes share columns: who runs is open, and all columns of some nodes."""
+        node = self.model.decision_node
+        nodes = np.unique(node[node >= 0])
+        columns = int(np.count_nonzero(node >= 0))
+        count = int(np.clip(size * nodes.size // max(columns, 1), min(2, nodes.size), nodes.size))
+        chosen = self._half_costly(nodes, count, values, cost)
+        return np.flatnonzero((node < 0) | np.isin(node, chosen))
 
     def _by_tasks(self, size: int, values: IntArray) -> IntArray:
         """Some tasks may go anywhere, or where the relaxation finds it cheap."""

@@ -1,4 +1,4 @@
-"""Joins of sorted arrays."""
+"""Joins of sorted arrays, and intervals cut into pieces."""
 
 from __future__ import annotations
 
@@ -15,3 +15,37 @@ def join(wanted: IntArray, keys: IntArray) -> tuple[IntArray, IntArray]:
     left = np.repeat(np.arange(wanted.size, dtype=np.int64), size)
     within = np.arange(left.size) - np.repeat(np.cumsum(size) - size, size)
     return left, low[left] + within
+
+
+def cut(
+    start: IntArray, owner: IntArray, length: IntArray, pieces: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Cut intervals that follow one another where pieces end, that do too.
+
+    Parameters
+    ----------
+    start, owner, length : (k,)
+        Where the first interval of each owner starts; intervals, of positive length, sorted by
+        owner.
+    pieces
+        Lengths of the pieces, of all owners one after the other.
+
+    Returns
+    -------
+    interval, piece, length
+        What each part is of, and how long it is.
+    """
+    ends = np.cumsum(length)
+    before = np.concatenate([[0], ends])[np.searchsorted(owner, owner)]
+    high = start + ends - before
+    low = high - length
+    piece_end = np.cumsum(pieces)
+    first = np.searchsorted(piece_end, low, "right")
+    size = np.searchsorted(piece_end, high, "left") - first + 1
+    index = np.repeat(np.arange(owner.size), size)
+    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+    piece = first[index] + within
+    taken = np.minimum(high[index], piece_end[piece])
+    taken -= np.maximum(low[index], piece_end[piece] - pieces[piece])
+    used = np.flatnonzero(taken > 0)
+    return index[used], piece[used], taken[used]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from optalloc.formulation.arrays import join
 from optalloc.formulation.model import INFINITY, Form, Linear, Model, Side
+from optalloc.formulation.nesting import Nesting
 from optalloc.formulation.pairs import Pairs
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Excess, Shape, largest, smallest
@@ -35,7 +36,8 @@ class Encoding:
     w_of_spot : (spots,)
         Column of each spot.
     pairs : int
-        The columns x are the first ones, in the order of ``problem.pairs``.
+        The columns x are the first ones, in the order of ``problem.pairs`` (none where replicas
+        can be dealt out to sets of nodes that nest).
     """
 
     problem: Problem
@@ -78,15 +80,14 @@ def encode(problem: Problem, form: Form, deadline: float = float("inf")) -> Enco
 def _add_choices(encoding: Encoding) -> None:
     """Replicas of each block follow its choices; choices of each class add up to its count."""
     problem, model = encoding.problem, encoding.model
-    pairs, spots = problem.pairs, problem.spots
-    placed = Linear(
-        np.zeros(problem.blocks, np.int64),
-        pairs.block,
-        np.arange(pairs.block.size, dtype=np.int64),
-        np.ones(pairs.block.size, np.int64),
-    )
-    taken = _in_blocks(encoding, -problem.choice_replicas, -spots.size[spots.shape])
-    model.add_rows(placed.plus(taken), low=0, high=0)
+    spots = problem.spots
+    taken = _in_blocks(encoding, problem.choice_replicas, spots.size[spots.shape])
+    if problem.nesting is None:
+        placed = Linear.of_columns(np.arange(problem.pairs.block.size, dtype=np.int64))
+        placed = placed.summed(problem.pairs.block, problem.blocks)
+        model.add_rows(placed.plus(taken.scaled(-1)), low=0, high=0)
+    else:
+        _fit_nesting(model, taken, problem.nesting)
     if spots.shapes:
         gang = spots.of_choice >= 0
         begun = choices_of(encoding, gang.astype(np.int64), spots.of_choice * gang, spots.shapes)
@@ -100,6 +101,19 @@ def _add_choices(encoding: Encoding) -> None:
     model.add_rows(chosen.take(open_classes), low=low, high=count)
     _tighten_gangs(encoding)
     _shape_gangs(encoding)
+
+
+def _fit_nesting(model: Model, taken: Linear, nesting: Nesting) -> None:
+    """All blocks within a set of nodes have no more replicas than it has room for."""
+    sets, of_block = nesting.room.size, nesting.of_block
+    total = Linear.of_constants(np.zeros(sets, np.int64))
+    within = of_block
+    while np.any(within >= 0):
+        inside = within >= 0
+        here = taken.take(np.flatnonzero(inside))
+        total = total.plus(here.summed(within[inside], sets))
+        within = np.append(nesting.parent, -1)[within]
+    model.add_rows(total, high=nesting.room)
 
 
 def _shape_gangs(encoding: Encoding) -> None:

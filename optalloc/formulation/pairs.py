@@ -37,6 +37,10 @@ class Pairs:
     upper: IntArray
 
 
+_NONE = np.zeros(0, np.int64)
+NO_PAIRS = Pairs(_NONE, _NONE, np.zeros(0, np.bool_), _NONE)
+
+
 def make_pairs(problem: Problem) -> Pairs:
     """List the columns x: where labels and capacities allow a replica."""
     nodes_of_kind = [np.flatnonzero(line) for line in problem.node_mask]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,15 @@ from optalloc.formulation.classes import (
     sees_no_tasks,
     unit_demand,
 )
-from optalloc.formulation.pairs import Pairs, make_pairs
+from optalloc.formulation.pairs import NO_PAIRS, Pairs, make_pairs
 from optalloc.formulation.placing import allowed_entries
 from optalloc.formulation.terms import Membership, Metric
 from optalloc.instance.columns import Columns
 from optalloc.instance.model import Instance
 from optalloc.objective import Objective
+
+if TYPE_CHECKING:
+    from optalloc.formulation.nesting import Nesting
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -360,7 +364,12 @@ class Problem:
 
     @property
     def most_pairs(self) -> int:
-        """Number of pairs by labels alone: no less than there are, and cheap to have."""
+        """Number of pairs by labels alone: no less than there are, and cheap to have.
+
+        Where sets of nodes nest it is the spots that count, once for each set that holds another.
+        """
+        if self.nesting is not None:
+            return (self.choices + self.spot_block.size) * len(self.nesting.layers)
         loose = self.block_anchor < 0
         allowed = self.node_mask.sum(axis=1)[self.allowed.row_kind[self.block_row]]
         total = int(allowed[loose].sum())
@@ -371,8 +380,23 @@ class Problem:
 
     @cached_property
     def pairs(self) -> Pairs:
-        """The columns x."""
-        return make_pairs(self)
+        """The columns x; none where it is enough that they can be dealt out."""
+        return make_pairs(self) if self.nesting is None else NO_PAIRS
+
+    @cached_property
+    def nesting(self) -> Nesting | None:
+        """The sets of nodes that take the replicas of the blocks, where they are all it takes."""
+        from optalloc.formulation.nesting import find_nesting
+
+        return find_nesting(self)
+
+    def replicas_of(self, y: IntArray, w: IntArray) -> IntArray:
+        """Replicas of each block, (blocks,), of tasks by choice and gangs by spot."""
+        replicas = np.zeros(self.blocks, np.int64)
+        loose = np.flatnonzero(self.choice_block >= 0)
+        np.add.at(replicas, self.choice_block[loose], (self.choice_replicas * y)[loose])
+        np.add.at(replicas, self.spot_block, self.spots.size[self.spots.shape] * w)
+        return replicas
 
     def fitting(self, row: IntArray, node: IntArray, most: IntArray) -> IntArray:
         """Replicas of rows, at most so many, that fit on nodes alone (arrays that broadcast)."""

@@ -37,7 +37,10 @@ class SparseModel:
         ``max_start[i]:max_start[i + 1]``.
     decision_class, decision_node : (decisions,)
         The first columns decide everything and the others follow: task class of each (-1 where
-        classes share it), and the node where it places replicas (-1 for a choice or a spot).
+        classes share it), and the node, or set of nodes that nest, where it places replicas (-1 for
+        others).
+    who : (decisions,)
+        Where some gangs stay within a domain: whether a decision says who runs, not where.
     """
 
     lower: IntArray
@@ -61,6 +64,7 @@ class SparseModel:
     max_value: IntArray
     decision_class: IntArray
     decision_node: IntArray
+    who: BoolArray
 
     @property
     def columns(self) -> int:
@@ -176,15 +180,22 @@ def _reduced_rows(
     return value, low, high
 
 
-def _decisions(encoding: Encoding) -> tuple[IntArray, IntArray]:
-    problem = encoding.problem
+def _decisions(encoding: Encoding) -> tuple[IntArray, IntArray, BoolArray]:
+    problem, nesting = encoding.problem, encoding.problem.nesting
     pairs = problem.pairs
     chosen = problem.choice_class[encoding.y_of_choice >= 0]
-    begun = problem.block_class[problem.spot_block]
-    nowhere = np.full(chosen.size + begun.size, -1, np.int64)
+    placed, begun = problem.block_class[pairs.block], problem.block_class[problem.spot_block]
+    if problem.joint:
+        placed, begun = np.full_like(placed, -1), np.full_like(begun, -1)
+    spot_node = np.full_like(begun, -1)
+    if nesting is not None:
+        spot_node = nesting.of_block[problem.spot_block]
+    who = np.zeros(placed.size + chosen.size + begun.size, np.bool_)
+    who[placed.size : placed.size + chosen.size] = begun.size > 0
     return (
-        np.concatenate([problem.block_class[pairs.block], chosen, begun]),
-        np.concatenate([pairs.node, nowhere]),
+        np.concatenate([placed, chosen, begun]),
+        np.concatenate([pairs.node, np.full_like(chosen, -1), spot_node]),
+        who,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.arrays import cut
 from optalloc.formulation.encoding import Encoding
 from optalloc.formulation.problem import Problem
 from optalloc.instance.placement import Placement
@@ -20,9 +21,11 @@ def to_placement(encoding: Encoding, values: IntArray) -> Placement:
     columns = encoding.y_of_choice
     count = problem.task_classes.count[problem.choice_class]
     y = np.where(columns >= 0, values[np.maximum(columns, 0)], count)
+    w = values[encoding.w_of_spot]
+    if problem.nesting is not None:
+        return expand_placement(problem, y, *problem.nesting.deal(problem.replicas_of(y, w)), w)
     used = np.flatnonzero(x)
-    block, node, w = pairs.block[used], pairs.node[used], values[encoding.w_of_spot]
-    return expand_placement(problem, y, block, node, x[used], w)
+    return expand_placement(problem, y, pairs.block[used], pairs.node[used], x[used], w)
 
 
 def expand_placement(
@@ -84,7 +87,7 @@ def _deal_choices(
     order = np.argsort(problem.choice_class, kind="stable")
     used = order[y[order] > 0]
     start = (np.cumsum(classes.count) - classes.count)[problem.choice_class[used]]
-    index, member, taken = _cut(start, problem.choice_class[used], y[used], classes.of_count)
+    index, member, taken = cut(start, problem.choice_class[used], y[used], classes.of_count)
     choice = used[index]
     task = classes.task[problem.choice_class[choice]]
     number = problem.choice_row[choice] - problem.columns.row_start[task]
@@ -96,47 +99,13 @@ def _deal_choices(
     gang = gang[np.argsort(shape[choice[gang]], kind="stable")]
     begun = np.bincount(problem.spots.shape, w, problem.spots.shapes).astype(np.int64)
     start = (np.cumsum(begun) - begun)[shape[choice[gang]]]
-    index, spot, number = _cut(start, shape[choice[gang]], taken[gang], w)
+    index, spot, number = cut(start, shape[choice[gang]], taken[gang], w)
     loose = np.flatnonzero(shape[choice] < 0)
     return (
         np.concatenate([row[loose], row[gang[index]]]),
         np.concatenate([taken[loose], number]),
         np.concatenate([block[loose], problem.spot_block[spot]]),
     )
-
-
-def _cut(
-    start: IntArray, owner: IntArray, length: IntArray, pieces: IntArray
-) -> tuple[IntArray, IntArray, IntArray]:
-    """Cut intervals that follow one another where pieces end, that do too.
-
-    Parameters
-    ----------
-    start, owner, length : (k,)
-        Where the first interval of each owner starts; intervals, of positive length, sorted by
-        owner.
-    pieces
-        Lengths of the pieces, of all owners one after the other.
-
-    Returns
-    -------
-    interval, piece, length
-        What each part is of, and how long it is.
-    """
-    ends = np.cumsum(length)
-    before = np.concatenate([[0], ends])[np.searchsorted(owner, owner)]
-    high = start + ends - before
-    low = high - length
-    piece_end = np.cumsum(pieces)
-    first = np.searchsorted(piece_end, low, "right")
-    size = np.searchsorted(piece_end, high, "left") - first + 1
-    index = np.repeat(np.arange(owner.size), size)
-    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
-    piece = first[index] + within
-    taken = np.minimum(high[index], piece_end[piece])
-    taken -= np.maximum(low[index], piece_end[piece] - pieces[piece])
-    used = np.flatnonzero(taken > 0)
-    return index[used], piece[used], taken[used]
 
 
 def concrete_nodes(problem: Problem, node: IntArray) -> IntArray:
@@ -179,6 +148,8 @@ def from_placement(encoding: Encoding, placement: Placement) -> IntArray | None:
     free = np.flatnonzero(encoding.y_of_choice >= 0)
     values[encoding.y_of_choice[free]] = y[free]
     values[encoding.w_of_spot] = w[1:]
+    if problem.nesting is not None:
+        return values
     return _place(encoding, values, block, placement)
 
 

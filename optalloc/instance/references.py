@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from optalloc.instance.model import DEVICE, NODE
 from optalloc.instance.policy import Fault
 
 if TYPE_CHECKING:
+    from optalloc.instance.columns import Columns
     from optalloc.instance.model import Instance
 
 
@@ -65,3 +69,26 @@ def selected_groups(instance: Instance, groups: tuple[str, ...], kind: str) -> t
         for i, group in enumerate(instance.groups)
         if (not wanted or group.name in wanted) and (not kind or group.kind == kind)
     )
+
+
+def selected_tasks(columns: Columns, groups: tuple[str, ...], kind: str) -> NDArray[np.bool_]:
+    """Which task entries a policy speaks of: those of its groups, all if it names none."""
+    if not groups and not kind:
+        return np.ones(columns.tasks, bool)
+    chosen = np.zeros(columns.tasks, bool)
+    mine = np.isin(columns.membership_group, selected_groups(columns.instance, groups, kind))
+    chosen[columns.membership_task[mine]] = True
+    return chosen
+
+
+def counted_together(instance: Instance, groups: tuple[str, ...], kind: str) -> Iterator[Fault]:
+    """Report gangs stated together of which a policy speaks one by one."""
+    chosen = {instance.groups[g].name for g in selected_groups(instance, groups, kind)}
+    every = not groups and not kind
+    for task in instance.tasks:
+        own = task.configurations
+        listed = instance.configurations.get(own, ()) if isinstance(own, str) else own
+        sizes = [row.replicas for row in listed] or [task.replicas]
+        if task.count > 1 and max(sizes) > 1 and (every or not chosen.isdisjoint(task.groups)):
+            yield "", f"expected gangs stated one by one; task {task.name} has a count"
+            return

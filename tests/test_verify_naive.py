@@ -58,6 +58,12 @@ POLICIES: tuple[Policy, ...] = (
     p.Throughput(raw=True),
     p.MaxMin(),
 )
+APART: tuple[Policy, ...] = (
+    p.Span(scope="rack"),
+    p.Span(scope="node", domains=2),
+    p.Span(scope="node", groups=("g0",), kind="service"),
+)
+"""Policies that speak of gangs one by one."""
 
 
 def small(*numbers: Number) -> st.SearchStrategy[Number]:
@@ -119,7 +125,7 @@ def configurations(draw: st.DrawFn, device: str) -> tuple[Configuration, ...]:
 
 
 @st.composite
-def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int) -> Task:
+def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int, most: int) -> Task:
     names = [
         node.name if node.count == 1 else f"{node.name}/{i}"
         for node in nodes
@@ -128,7 +134,7 @@ def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int) -> Task:
     rows: tuple[Configuration, ...] = ()
     if draw(st.booleans()):
         rows = draw(configurations(nodes[0].device))
-    count, replicas = draw(st.integers(1, 2)), 1 if rows else draw(st.integers(1, 3))
+    count, replicas = draw(st.integers(1, most)), 1 if rows else draw(st.integers(1, 3))
     current: str | tuple[str, ...] | None = draw(st.sampled_from([None, *names]))
     if current and not rows and draw(st.booleans()):
         size = count * replicas
@@ -163,8 +169,9 @@ def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int) -> Task:
 
 @st.composite
 def instances(draw: st.DrawFn) -> Instance:
-    nodes = draw(node_entries())
-    tasks = tuple(draw(task_entries(nodes, i)) for i in range(draw(st.integers(1, 4))))
+    nodes, apart = draw(node_entries()), draw(st.booleans())
+    most = 1 if apart else 2
+    tasks = tuple(draw(task_entries(nodes, i, most)) for i in range(draw(st.integers(1, 4))))
     return Instance(
         resources={"cpu": Resource(), "mem": Resource(transient=True)},
         nodes=nodes,
@@ -173,7 +180,7 @@ def instances(draw: st.DrawFn) -> Instance:
                 Group(name="g2")),
         tables={"shared": Lookup(by="rack", values={"r0": 2, "r1": 1.5}, default=0)},
         energy=Energy(horizon_s=1000, price_kwh=0.36, pue=1.25, share="cpu"),
-        policies=POLICIES,
+        policies=POLICIES + APART * apart,
     )  # fmt: skip
 
 
@@ -241,4 +248,4 @@ def test_values_and_amounts_are_those_of_the_naive_checker(
 
 
 def test_the_naive_checker_speaks_of_every_policy() -> None:
-    assert {type(policy) for policy in POLICIES} == set(policy_classes().values())
+    assert {type(policy) for policy in POLICIES + APART} == set(policy_classes().values())

@@ -8,6 +8,7 @@ import pytest
 from verify_cases import Runs, check, messages, place, three_nodes
 
 from optalloc import policies as p
+from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import (
     Configuration,
     Group,
@@ -268,6 +269,33 @@ class TestGroups:
         assert self.check(p.Spread(scope="node", domains={"g": 3}))[0] == 1
         assert self.check(p.Spread(scope="node", domains={"g": 3}), {})[0] == 3
         assert self.check(p.Spread(scope="node", domains=3, kind="service"))[0] == 1
+
+    def test_span_counts_the_domains_of_each_task(self) -> None:
+        racks = tuple(Node(name=f"n{i}", domains={"rack": f"r{i // 2}"}) for i in range(6))
+        tasks = (Task(name="a", replicas=4, groups=("g",)), Task(name="b", replicas=2))
+        runs = {"a": {"n0": 1, "n2": 1, "n4": 1, "free": 1}, "b": {"n0": 1, "n2": 1}}
+
+        def found(**fields: Any) -> tuple[float, list[str]]:
+            nodes = (*racks, Node(name="free"))
+            rule = p.Span(**fields)
+            value, breaches = check(rule, runs, nodes=nodes, tasks=tasks, groups=(Group(name="g"),))
+            return value, messages(breaches)
+
+        assert found(scope="rack") == (
+            2 + 1,
+            [
+                "task a: in 3 domains of the scope rack, expected at most 1",
+                "task b: in 2 domains of the scope rack, expected at most 1",
+            ],
+        )
+        assert found(scope="rack", domains=2)[0] == 1
+        assert found(scope="node", domains=2)[0] == 2
+        assert found(scope="rack", groups=("g",))[0] == 2
+
+    def test_span_wants_gangs_stated_one_by_one(self) -> None:
+        gang = Task(name="c", replicas=2, count=2)
+        with pytest.raises(InstanceError, match="one by one; task c has a count"):
+            Instance(nodes=[Node(name="n")], tasks=[gang], policies=[p.Span(scope="node")])
 
     def test_nodes_in_no_domain_do_not_count_for_spread(self) -> None:
         runs = {"g1": {"free": 1}, "g2": {"free": 1, "big": 1}}

@@ -104,7 +104,7 @@ class Naive:
     def placed(self, task: Task) -> int:
         return sum(run.chosen for run in self.runs if run.task is task)
 
-    def selected(self, policy: p.AntiAffinity | p.Spread | p.GroupMoveCost) -> list[str]:
+    def selected(self, policy: p.AntiAffinity | p.Span | p.Spread | p.GroupMoveCost) -> list[str]:
         return [
             group.name
             for group in self.instance.groups
@@ -244,6 +244,19 @@ class Naive:
             if any(task.required or self.placed(task) for task in members):
                 missing += max(0, wanted - len(self.domains(group, policy.scope)))
         return missing
+
+    def span(self, policy: p.Span) -> int:
+        spoken = {task.name for group in self.selected(policy) for task in self.members(group)}
+        every = not policy.groups and not policy.kind
+        used: dict[str, set[str]] = {}
+        for run in self.runs:
+            names = [self.domain(name, policy.scope) for name in run.nodes]
+            used.setdefault(run.task.name, set()).update(n for n in names if n is not None)
+        return sum(
+            max(0, len(domains) - policy.domains)
+            for name, domains in used.items()
+            if every or name in spoken
+        )
 
     def dependency(self, policy: p.Dependency) -> int:
         return sum(

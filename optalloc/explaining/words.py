@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from optalloc.formulation.goals.anti_affinity import AntiAffinity
 from optalloc.formulation.goals.capacity import TransientCapacity
 from optalloc.formulation.goals.dependency import Dependency
+from optalloc.formulation.goals.span import Span
 from optalloc.formulation.goals.spread import Spread
 from optalloc.instance.columns import Columns
 from optalloc.instance.model import DEVICE, NODE
@@ -85,6 +86,9 @@ def describe(columns: Columns, policy: Policy, label: str) -> str:
 def _demand(policy: Policy) -> str:
     if isinstance(policy, AntiAffinity):
         return f"at most {counted(policy.limit, 'replica')} of {_whom(policy)} per {policy.scope}"
+    if isinstance(policy, Span):
+        tasks = f"each task of {names(policy.groups)}" if policy.groups else "each task"
+        return f"{tasks} in at most {counted(policy.domains, policy.scope)}"
     if isinstance(policy, Spread):
         least = policy.domains if isinstance(policy.domains, int) else None
         wanted = f"at least {counted(least, policy.scope)}" if least else f"enough {policy.scope}s"

@@ -34,6 +34,8 @@ MOST_PLACEMENTS = 70
 RACKS = ("r0", "r1")
 ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.TransientCapacity)
 """Classes that tell replicas that stay from those that arrive."""
+SINGLE = (p.Span,)
+"""Classes that tell gangs apart, which are stated one by one then."""
 GROUPS = ("g0", "g1", "g2")
 T = TypeVar("T")
 Fields = dict[str, Any]
@@ -95,6 +97,11 @@ def _spread(rng: Random) -> Fields:
     numbers = {g: rng.randint(0, 3) for g in GROUPS if rng.random() < 0.6}
     domains = rng.choice([1, 2, 2, 3, numbers])
     return {**_selection(rng), "scope": _scope(rng), "domains": domains}
+
+
+@draws(p.Span)
+def _span(rng: Random) -> Fields:
+    return {**_selection(rng), "scope": _scope(rng), "domains": rng.choice([1, 1, 2])}
 
 
 @draws(p.Dependency)
@@ -329,7 +336,9 @@ def _shaped(rng: Random, task: Task) -> Task:
     return replace(task, configurations=rows, within=rng.choice(["", "", "rack"]))
 
 
-def _grown(rng: Random, unit: bool, crowded: bool, shaped: bool = False) -> Space:
+def _grown(
+    rng: Random, unit: bool, crowded: bool, shaped: bool = False, single: bool = False
+) -> Space:
     """An instance without policies whose placements are few enough to be enumerated."""
     nodes = _unit_nodes(rng) if unit else _nodes(rng)
     if crowded:
@@ -373,6 +382,8 @@ def _grown(rng: Random, unit: bool, crowded: bool, shaped: bool = False) -> Spac
         )
         if shaped:
             task = _shaped(rng, task)
+        if single:
+            task = replace(task, count=1)
         if nowhere:
             task = replace(task, required=False, allow={"node": ("n0",)}, forbid={"node": ("n0",)})
         if "tables" not in stated:
@@ -460,9 +471,11 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     rng = Random(f"{policy_class.__name__} {seed}")
     unit = policy_class.merges_nodes and rng.random() < 0.3
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
-    space = _grown(rng, unit, crowded, policy_class is p.Gangs)
+    single = policy_class in SINGLE
+    space = _grown(rng, unit, crowded, policy_class is p.Gangs or single, single)
     # Gangs have instances of their own.
-    others = [c for c in policy_classes().values() if c not in (policy_class, p.Gangs)]
+    own = (policy_class, p.Gangs, *SINGLE)
+    others = [c for c in policy_classes().values() if c not in own]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
     needs_mem = {p.Balance, p.PeakLoad, p.SafetyCapacity}

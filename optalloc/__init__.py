@@ -32,6 +32,7 @@ __all__ = [
     "Task",
     "dump_instance",
     "load_instance",
+    "place_group",
     "policies",
     "read_solution",
     "solve",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         Task,
     )
     from optalloc.instance.placement import Placement
+    from optalloc.placing import place_group
     from optalloc.result import LevelResult, Reason, Result
     from optalloc.solution import read_solution, write_solution
     from optalloc.solving import solve
@@ -74,6 +76,7 @@ else:
             "Task",
         ),
         "instance.placement": ("Placement",),
+        "placing": ("place_group",),
         "result": ("LevelResult", "Reason", "Result"),
         "solution": ("read_solution", "write_solution"),
         "solving": ("solve",),

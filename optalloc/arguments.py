@@ -42,12 +42,14 @@ def check(arguments: Mapping[str, Any]) -> None:
 
 def _rules() -> dict[str, tuple[Fits, str]]:
     """For each argument what fits, and the same in words."""
-    from optalloc.instance.model import Instance
+    from optalloc.instance.model import Instance, Task
     from optalloc.instance.placement import Placement
     from optalloc.result import Result
 
     switch = _is(bool), "True or False"
     return {
+        "cluster": (_is(Instance, Result), "an Instance or a Result"),
+        "group": (_is(Task), "a Task"),
         "instance": (_is(Instance), "an Instance"),
         "objective": (_or_none(_is(str)), "text such as 'throughput > energy', or None"),
         "engine": (_is(str), "the name of an engine"),

@@ -225,6 +225,9 @@ class Run:
         small = self._least_entries <= SMALL_ENTRIES
         entries = self._affordable_entries() if small else None
         if entries is not None and entries <= SMALL_ENTRIES:
+            self._bound_levels()
+            if self.ledger.proven:
+                return
             # More threads would spin for work that a small model does not have. CP-SAT can be
             # stopped by its work instead of the clock.
             name = "cpsat" if self.request.deterministic else "milp"
@@ -356,9 +359,12 @@ class Run:
     def _bound(self) -> None:
         """Bound the levels without a model, given whatever of the earlier ones."""
         if self.clock.left > BOUND_SECONDS:
-            for level, bound in enumerate(level_bounds(self.problem)):
-                if bound is not None:
-                    self.ledger.bound(Bound(level, bound, (EXACT_INTEGER,) * level))
+            self._bound_levels()
+
+    def _bound_levels(self) -> None:
+        for level, bound in enumerate(level_bounds(self.problem)):
+            if bound is not None:
+                self.ledger.bound(Bound(level, bound, (EXACT_INTEGER,) * level))
 
     def _supported(self, name: str) -> bool:
         """Whether an engine is installed and has words for the problem."""

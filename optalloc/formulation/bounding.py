@@ -226,6 +226,8 @@ def _least(problem: Problem, linear: _Linear) -> tuple[float, float]:
     for weight, chosen in linear.chosen:
         times = _times(problem, chosen)[problem.choice_class]
         value = value + weight * times * chosen.coefficient[problem.choice_row]
+    # A gang for which no domain has room by itself runs in another row.
+    value = np.where(np.append(problem.spots.fits, True)[problem.spots.of_choice], value, np.inf)
     best = np.full(problem.classes, np.inf)
     np.minimum.at(best, problem.choice_class, value)
     best = np.where(problem.class_required, best, np.minimum(best, 0.0))

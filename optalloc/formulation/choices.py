@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
 
 IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Spots:
     ----------
     of_choice : (choices,)
         Shape of the gangs that run in each choice; -1 where they may be anywhere.
-    row, size : (shapes,)
-        A row of each shape, and the replicas of one gang.
+    row, size, fits : (shapes,)
+        A row of each shape, the replicas of one gang, and whether some domain has room for it.
     shape, domain, most : (spots,)
         Sorted by shape, then domain of the scope; and how many gangs fit there by themselves.
     """
@@ -74,6 +75,7 @@ class Spots:
     of_choice: IntArray
     row: IntArray
     size: IntArray
+    fits: BoolArray
     shape: IntArray
     domain: IntArray
     most: IntArray
@@ -129,15 +131,17 @@ def find_spots(problem: Problem, kind: IntArray) -> Spots:
     like = row[anchored[first]]
     size = columns.row_replicas[like]
     found = [(np.zeros(0, np.int64),) * 3]
+    somewhere = np.zeros(like.size, np.bool_)
     for members, one, all_ in _rooms(problem, like):
         replicas = size[members, None]
         fits = np.where(one >= replicas, all_ // replicas, 0)
-        fits[~fits.any(axis=1), int(np.argmax(one))] = 1
+        somewhere[members] = fits.any(axis=1)
+        fits[~somewhere[members], int(np.argmax(one))] = 1
         member, domain = np.nonzero(fits)
         found.append((members[member], domain.astype(np.int64), fits[member, domain]))
     where, domain, most = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((domain, where))
-    return Spots(of_choice, like, size, where[order], domain[order], most[order])
+    return Spots(of_choice, like, size, somewhere, where[order], domain[order], most[order])
 
 
 def _rooms(problem: Problem, row: IntArray) -> Iterator[tuple[IntArray, IntArray, IntArray]]:

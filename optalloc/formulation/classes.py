@@ -169,12 +169,9 @@ def merge_nodes(
     lines += [draw.on[:, None] for draw in draws]
     for factored in (*columns.demand, columns.cost, *(draw.share for draw in draws)):
         lines += _node_values(factored)
+    kind = _alike([line for table in lines for line in table.T])
     _, node, of_node, count = np.unique(
-        np.concatenate(lines, axis=1),
-        axis=0,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
+        kind, return_index=True, return_inverse=True, return_counts=True
     )
     return NodeClasses(node.astype(np.int64), count.astype(np.int64), of_node.ravel())
 

@@ -104,6 +104,7 @@ class Columns:
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self._attributes: dict[str, Attribute] = {}
         self._read_nodes(instance)
         self._read_rows(instance)
         self._read_tasks(instance)
@@ -164,19 +165,22 @@ class Columns:
 
     def attribute(self, by: str) -> Attribute:
         """Look up an attribute of the node entries: ``node``, ``device``, a label or a scope."""
+        if by not in self._attributes:
+            self._attributes[by] = self._read_attribute(by)
+        return self._attributes[by]
+
+    def _read_attribute(self, by: str) -> Attribute:
         nodes = self.instance.nodes
         if by == NODE:
             names = tuple(n.name for n in nodes)
             return Attribute(names, np.arange(len(nodes), dtype=np.int64))
-        known: dict[str, int] = {}
-        index = np.full(len(nodes), -1, np.int64)
-        for i, node in enumerate(nodes):
-            value = node.device or None if by == DEVICE else node.labels.get(by)
-            if value is None:
-                value = node.domains.get(by)
-            if value is not None:
-                index[i] = known.setdefault(value, len(known))
-        return Attribute(tuple(known), index)
+        stated = [n.device or None if by == DEVICE else n.labels.get(by) for n in nodes]
+        if None in stated:
+            pairs = zip(stated, nodes, strict=True)
+            stated = [n.domains.get(by) if value is None else value for value, n in pairs]
+        names = tuple(dict.fromkeys(value for value in stated if value is not None))
+        number = {name: i for i, name in enumerate(names)}
+        return Attribute(names, np.array([number.get(v, -1) for v in stated], np.int64))  # type: ignore[arg-type]
 
     def scope(self, name: str) -> tuple[tuple[str, ...], IntArray]:
         """Domains of a scope: their names and the domain of each concrete node (-1: in none)."""

@@ -46,6 +46,9 @@ SIZES = (
     Size(1000, 100, None, 1e-3, 2.0),
     Size(8700, 2000, 40, 1e-4, 30.0),
 )
+ONE = (6000, 512)
+"""Nodes of a busy cluster, and replicas of one gang that is placed in it."""
+ONE_SECONDS = 0.1
 SMOKE = (Size(20, 5, None, 0.0, 1.0),)
 
 
@@ -84,6 +87,30 @@ def solved(fields: Sequence[Any], demand: float, seed: int) -> Row:
     }
 
 
+def one_placed(nodes: int, replicas: int, seed: int) -> Row:
+    """Measure `place_group` in a busy cluster, after one call in another one."""
+    import numpy as np
+
+    from optalloc.generators.scenarios.gang_fabric import busy_cluster, gang
+    from optalloc.placing import place_group
+
+    walls = []
+    for draw in (seed + 1000, seed):
+        cluster = busy_cluster(np.random.default_rng([draw, nodes]), nodes)
+        group = gang(replicas, 0.3, levels=("rack", "pod", "zone", ""))
+        started = time.perf_counter()
+        result = place_group(cluster, group, time_limit=10, threads=THREADS)
+        walls.append(time.perf_counter() - started)
+    scopes = {(scope, name) for node in cluster.nodes for scope, name in node.domains.items()}
+    return {
+        "wall_s": round(walls[-1], 4),
+        "domains": len(scopes) + nodes,
+        "status": result.status,
+        "verified": result.verified,
+        "value": result.objective,
+    }
+
+
 def _cases(context: Context) -> list[Case]:
     sizes = SMOKE if context.smoke else SIZES
     seeds = SEEDS[:1] if context.smoke else SEEDS
@@ -95,7 +122,13 @@ def _cases(context: Context) -> list[Case]:
 
         return Case(f"{size.nodes}x{size.gangs} demand={demand} seed={seed}", measure)
 
-    return [case(size, d, seed) for size in sizes for d in DEMANDS for seed in seeds]
+    def one(seed: int) -> Case:
+        nodes, replicas = (60, 16) if context.smoke else ONE
+        key = f"{replicas} replicas on {nodes} nodes seed={seed}"
+        return Case(key, lambda: {"size": "one", **fresh(one_placed, nodes, replicas, seed)})
+
+    cases = [case(size, d, seed) for size in sizes for d in DEMANDS for seed in seeds]
+    return cases + [one(seed) for seed in seeds]
 
 
 def _figures(rows: Sequence[Row]) -> list[Figure]:
@@ -126,6 +159,18 @@ def _figures(rows: Sequence[Row]) -> list[Figure]:
                 "", at_most(0), cases,
             ),
         ]  # fmt: skip
+    ones = [row for row in rows if row["size"] == "one"]
+    walls = [row["wall_s"] for row in ones]
+    proven = sum(row["status"] == "optimal" and row["verified"] for row in ones)
+    domains = max((row["domains"] for row in ones), default=0)
+    figures.append(
+        Figure(
+            f"a gang of {ONE[1]} replicas into {ONE[0]:,} busy nodes, proven optimal: median",
+            median(walls) if walls else None, "s", at_most(ONE_SECONDS), (len(ones), len(SEEDS)),
+            f"slowest {max(walls):.3f} s; {domains:,} domains; {proven} of {len(ones)} proven"
+            if walls else "",
+        )
+    )  # fmt: skip
     return figures
 
 

@@ -25,6 +25,8 @@ RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 """Communication over computation, within a leaf."""
 SLOWER = {"leaf": 1, "pod": 2, "": 4}
 """How much longer communication takes where all replicas meet at a level; "" is the core."""
+FREE, SHARE = (0, 1, 2, 4, 8), (0.15, 0.05, 0.1, 0.2, 0.5)
+"""Free GPUs of a busy node, and how often."""
 DIGITS = 5
 """Digits of samples/s after the point."""
 
@@ -76,6 +78,47 @@ def gangs(
         policies=[Throughput(raw=True)],
         objective="throughput",
     )
+
+
+def busy_cluster(random: np.random.Generator, nodes: int) -> Instance:
+    """State the nodes of a cluster in use: chassis of 2 in racks of 12, pods and zones.
+
+    Nodes have 8 GPUs, of which each has some number free by chance.
+    """
+    free = random.choice(FREE, nodes, p=SHARE)
+    pod, zone = max(nodes // 96, 1), max(nodes // 4, 1)
+    return Instance(
+        name=f"{nodes} busy nodes",
+        nodes=[
+            Node(
+                name=f"node{i}",
+                device="gpu",
+                devices=int(free[i]),
+                domains={
+                    "chassis": f"chassis{i // 2}",
+                    "rack": f"rack{i // 12}",
+                    "pod": f"pod{i // pod}",
+                    "zone": f"zone{i // zone}",
+                },
+            )
+            for i in range(nodes)
+        ],
+    )
+
+
+def gang(size: int, ratio: float, levels: tuple[str, ...]) -> Task:
+    """State a gang that is slower the further out its replicas meet, twice as much a level."""
+    rows = tuple(
+        Configuration(
+            name=within or "anywhere",
+            device="gpu",
+            replicas=size,
+            within=within,
+            throughput=round(size / (1 + ratio * 2**k), DIGITS),
+        )
+        for k, within in enumerate(levels)
+    )
+    return Task(name="gang", configurations=rows)
 
 
 def _fabric(random: np.random.Generator, nodes: int) -> tuple[list[Node], int]:

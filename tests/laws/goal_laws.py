@@ -157,7 +157,9 @@ class Formulated:
 
     @property
     def merges_nodes(self) -> bool:
-        return bool(np.any(self.problem.node_classes.count > 1))
+        """Whether replicas are dealt out to the nodes afterwards."""
+        merged = bool(np.any(self.problem.node_classes.count > 1))
+        return merged or self.problem.nesting is not None
 
     @property
     def merges(self) -> bool:

@@ -405,9 +405,13 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     values = shaped.scaled(term.factor)
     if term.reduce == "sum":
         total = values.summed(term.owner, term.owners)
-        return total.combined() if np.unique(term.owner).size < values.size else total
-    fold = largest if term.reduce == "max" else smallest
-    return fold(model, values, term.owner, term.owners, side)
+        repeats = np.unique(term.owner).size < values.size
+    else:
+        fold = largest if term.reduce == "max" else smallest
+        total, repeats = fold(model, values, term.owner, term.owners, side), False
+    if term.beside is not None:
+        total, repeats = total.plus(expand(encoding, term.beside)), True
+    return total.combined() if repeats else total
 
 
 def _counted(y: Linear, term: Term) -> tuple[Linear, Shape, Term]:

@@ -60,7 +60,8 @@ class Draw:
     row : (rows,)
         Drawn by a task that runs in this row.
     share
-        Drawn by each replica of a task without configurations, (rows, nodes).
+        Drawn by each replica, (rows, nodes): of a task without configurations, or of any task
+        where the draw of a row is shared among its replicas.
     """
 
     quantum: Fraction
@@ -389,6 +390,12 @@ class Columns:
         by_task = self._factored([t.cost for t in self.instance.tasks], self.cost_quantum, up=False)
         return by_task.take(self.row_task)
 
+    @cached_property
+    def delay(self) -> tuple[Factored, Fraction]:
+        """Delay of a request of each row on each node, in quanta, and the quantum in seconds."""
+        stated, quantum = [t.delay_s for t in self.instance.tasks], delay_quantum(self.instance)
+        return self._factored(stated, quantum, up=False).take(self.row_task), quantum
+
     # -- rates ---------------------------------------------------------------------------------
 
     @cached_property
@@ -416,6 +423,11 @@ class Columns:
         return self._draw(np.ones(self.rows), 1.0, 1.0, price=False)
 
     @cached_property
+    def power_of_replicas(self) -> Draw:
+        """Watts, where each replica of a row draws the same share of the row's."""
+        return self._draw(np.ones(self.rows), 1.0, 1.0, price=False, shared=True)
+
+    @cached_property
     def energy(self) -> Draw:
         """Joules over the horizon (or for the stated work)."""
         return self._draw(self._seconds, float(self.instance.energy.horizon_s), 1.0, price=False)
@@ -437,7 +449,9 @@ class Columns:
         timed = ~np.isnan(work) & (rate > 0)
         return np.where(timed, np.nan_to_num(work) / np.where(rate > 0, rate, 1.0), horizon)
 
-    def _draw(self, seconds: FloatArray, horizon: float, scale: float, price: bool) -> Draw:
+    def _draw(
+        self, seconds: FloatArray, horizon: float, scale: float, price: bool, shared: bool = False
+    ) -> Draw:
         nodes, energy = self.instance.nodes, self.instance.energy
         idle = np.array([n.idle_w for n in nodes], float)
         on = idle * horizon * scale
@@ -445,14 +459,16 @@ class Columns:
             on = on + np.array([n.price_h for n in nodes], float) * horizon / 3600
         watts = np.array([row.watts if row else 0 for row in self.row_configuration], float)
         row = watts * seconds * scale
+        each = row / self.row_replicas if shared else np.zeros(self.rows)
+        row = np.zeros(self.rows) if shared else row
         share, sample = self._share(energy.share, horizon * scale)
-        quantum = quanta.choose(np.concatenate([on, row, sample]))
+        quantum = quanta.choose(np.concatenate([on, row, each, sample]))
         return Draw(
             quantum,
             quanta.nearest(on, quantum)[self.node_entry],
             quanta.nearest(row, quantum),
             Factored(
-                np.zeros(self.rows, np.int64),
+                quanta.nearest(each, quantum),
                 tuple(Part(i, c, quanta.nearest(v, quantum)) for i, c, v in share),
             ),
         )
@@ -538,6 +554,11 @@ def resource_quantum(instance: Instance, name: str) -> Fraction:
 def cost_quantum(instance: Instance) -> Fraction:
     """Quantum of the tasks' placement costs, chosen from every number stated."""
     return quanta.choose(_numbers(instance, [task.cost for task in instance.tasks]))
+
+
+def delay_quantum(instance: Instance) -> Fraction:
+    """Quantum of the tasks' delays, chosen from every number stated."""
+    return quanta.choose(_numbers(instance, [task.delay_s for task in instance.tasks]))
 
 
 def _all_configurations(instance: Instance) -> Iterator[Configuration]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
+    from optalloc.instance.factored import Factored
     from optalloc.instance.model import Instance
 
 Number = int | float
@@ -88,6 +89,10 @@ class Policy(
 
     def caps(self, columns: Columns) -> tuple[int, ...]:
         """Resources (by index) whose load the policy keeps within every node's capacity."""
+        return ()
+
+    def contributions(self, columns: Columns) -> tuple[Factored, ...]:
+        """What replicas add beside demands and costs: merged ones are equal in it as well."""
         return ()
 
     def problems(self, instance: Instance) -> Iterator[Fault]:

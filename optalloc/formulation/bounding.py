@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Steps
+from optalloc.formulation.shapes import Convex, Excess, Identity, Steps
 from optalloc.formulation.terms import Chosen, Family, Placed, Term
 
 IntArray = NDArray[np.int64]
@@ -79,17 +79,22 @@ def term_bound(problem: Problem, term: Term, amount: float) -> float:
         return amount * _peak(problem, term) if not nothing and _is_peak(term) else 0.0
     if amount < 0 or np.any(term.factor < 0) or term.beside is not None:
         return _by_range(problem, term, amount)
+    if isinstance(term.shape, Identity):
+        return _by_range(problem, term, amount)
     summed = term.reduce == "sum" and term.outer == "sum"
+    return amount * _shaped(problem, term) if summed else 0.0
+
+
+def _shaped(problem: Problem, term: Term) -> float:
+    """Bound the sum of a shape from below; none is ever negative."""
     match term.shape:
-        case Excess(threshold=threshold) if summed:
-            return amount * _excess(problem, term, threshold)
-        case Steps(block=block) if summed:
-            return amount * _steps(problem, term, block)
-        case Convex() if summed:
-            return amount * _convex(problem, term, term.shape)
-        case Excess() | Convex() | Steps() | Missing():
-            return 0.0
-    return _by_range(problem, term, amount)
+        case Excess(threshold=threshold):
+            return _excess(problem, term, threshold)
+        case Convex():
+            return _convex(problem, term, term.shape)
+        case Steps(block=block):
+            return _steps(problem, term, block)
+    return 0.0
 
 
 def _is_peak(term: Term) -> bool:

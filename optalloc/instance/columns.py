@@ -418,6 +418,12 @@ class Columns:
         return np.array([t.weight for t in self.instance.tasks], float)
 
     @cached_property
+    def request_rate(self) -> FloatArray:
+        """Requests/s of each replica of a row."""
+        stated = np.array([task.requests_s for task in self.instance.tasks], float)
+        return np.asarray(stated[self.row_task] / self.row_replicas, float)
+
+    @cached_property
     def power(self) -> Draw:
         """Watts."""
         return self._draw(np.ones(self.rows), 1.0, 1.0, price=False)

@@ -125,3 +125,9 @@ def tabulate(
 def constant(rows: int, value: int = 1) -> Factored:
     """Make the same number for every row and node."""
     return Factored(np.full(rows, value, np.int64))
+
+
+def by_column(rows: int, values: IntArray, column: IntArray) -> Factored:
+    """Make a number that any row has on each node: that of the node's column of values."""
+    zeros = np.zeros(rows, np.int64)
+    return Factored(zeros, (Part(zeros, column.ravel(), values[None, :]),))

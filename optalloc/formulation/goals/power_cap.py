@@ -17,7 +17,7 @@ from optalloc.formulation.terms import Family, Limit, Metric, Placed
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.quanta import LARGEST, exact
-from optalloc.instance.references import choices, unknown_scope
+from optalloc.instance.references import unknown_domains, unknown_scope
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
@@ -74,24 +74,13 @@ class PowerCap(Policy, frozen=True, kw_only=True):
 
     def problems(self, instance: Instance) -> Iterator[Fault]:
         yield from unknown_scope(instance, ".scope", self.scope)
-        known = {node.domains.get(self.scope) for node in instance.nodes} - {None}
-        if self.scope == "node":
-            known = set(expanded_names(instance))
         stated = self.watts if isinstance(self.watts, dict) else {"": self.watts}
+        if isinstance(self.watts, dict):
+            yield from unknown_domains(instance, ".watts", self.scope, stated)
         for name, number in stated.items():
-            path = f".watts.{name}" if name else ".watts"
-            if name and name not in known:
-                listed = choices(k for k in known if k is not None)
-                yield path, f"expected the name of a domain ({listed}), got {name!r}"
             if not (isfinite(number) and number >= 0):
+                path = f".watts.{name}" if name else ".watts"
                 yield path, f"expected a finite number of at least 0, got {number}"
-
-
-def expanded_names(instance: Instance) -> Iterator[str]:
-    """Names of the concrete nodes."""
-    for node in instance.nodes:
-        copies = [f"{node.name}/{i}" for i in range(node.count)]
-        yield from copies if node.count > 1 else [node.name]
 
 
 @formulates(PowerCap)

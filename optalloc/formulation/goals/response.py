@@ -26,9 +26,10 @@ from optalloc.formulation.terms import (
     single,
 )
 from optalloc.instance import quanta
-from optalloc.instance.factored import Factored, constant, tabulate
+from optalloc.instance.factored import Factored, by_column, constant, tabulate
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.references import unknown_resource
+from optalloc.physics.response import chord_loads
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
@@ -44,7 +45,7 @@ DIGITS = 3
 """Significant digits of the smallest slope by which waiting grows, at least: the largest is up to
 4,096 times as steep, and MILP solvers do not tell quanta of numbers with many more apart."""
 MOST = 2.0**50
-"""Quanta of a mean response time that no placement should pass."""
+"""Quanta of requests under way that no placement should pass."""
 
 
 class ResponseLimit(Policy, frozen=True, kw_only=True):
@@ -55,9 +56,9 @@ class ResponseLimit(Policy, frozen=True, kw_only=True):
     task's demand over its ``requests_s``. So the rule is linear in the load and exact:
     ``load[n] + need[n] <= capacity[n]``, where ``need[n]`` is the largest
     ``work[i] / (response_s[i] - delay_s[i, n])`` of the tasks there, rounded up to quanta of the
-    resource, and 0 for tasks without ``response_s``. One that can never be met, as the delay alone
-    is too long, counts as one quantum more than the largest capacity, and so does any larger one.
-    The value is the sum over nodes of ``max(0, load + need - capacity)`` in quanta.
+    resource, and 0 for tasks without ``response_s``. One that can never be met there, as the delay
+    alone is too long, counts as one quantum more than the node's capacity, and so does any larger
+    one. The value is the sum over nodes of ``max(0, load + need - capacity)`` in quanta.
 
     Parameters
     ----------
@@ -73,13 +74,13 @@ class ResponseLimit(Policy, frozen=True, kw_only=True):
 
     def needs(self, columns: Columns) -> Factored:
         """What must be left on a node where a replica runs, (rows, nodes)."""
-        demand = columns.demand[columns.resource_index[self.resource]]
-        most = int(columns.capacity[:, columns.resource_index[self.resource]].max()) + 1
+        resource = columns.resource_index[self.resource]
+        demand, capacity = columns.demand[resource], columns.capacity[:, resource]
         delay, quantum = columns.delay
         tasks = columns.instance.tasks
         stated = [np.inf if t.response_s is None else t.response_s for t in tasks]
         limit = np.array(stated, np.float64)[columns.row_task]
-        rate = request_rates(columns)
+        rate = columns.request_rate
 
         def evaluate(row: IntArray, node: IntArray) -> IntArray:
             work = demand.at(row, node) / np.where(rate > 0, rate, 1.0)[row]
@@ -88,12 +89,14 @@ class ResponseLimit(Policy, frozen=True, kw_only=True):
             # What rounding leaves of a delay as long as the limit is nothing.
             left = np.where(np.abs(left) <= quanta.EXACT * delay_s, 0.0, left)
             kept = left > 0
+            most = capacity[columns.node_entry[node]] + 1
             with np.errstate(over="ignore"):
                 need = np.where(kept, work / np.where(kept, left, 1.0), most)
             need = np.where((left == 0) & (work == 0), 0.0, need)
             return quanta.upward(np.minimum(need, most), Fraction(1))
 
-        return tabulate(evaluate, (limit, rate), (demand, delay), columns.nodes)
+        own = by_column(columns.rows, *np.unique(capacity[columns.node_entry], return_inverse=True))
+        return tabulate(evaluate, (limit, rate), (demand, delay, own), columns.nodes)
 
     def caps(self, columns: Columns) -> tuple[int, ...]:
         return (columns.resource_index[self.resource],) if self.hard else ()
@@ -125,49 +128,42 @@ class Waiting:
 
 
 class ResponseTime(Policy, frozen=True, kw_only=True):
-    """Mean response time of all requests, in seconds.
+    """Requests under way at any time, on their ways or at a node: requests/s times response time.
 
-    ``(sum over placed replicas of requests_s * delay_s + sum over nodes of waiting(load)) /
-    sum over tasks of requests_s``; what is left out counts 0. ``waiting(load) = load / (capacity -
-    load)`` is the mean number of requests at a node (M/M/1, or any queue that shares its time), by
-    Little's law their arrival rate times the seconds of queueing and service. It is read from a
-    line through points of that curve at whole quanta, in no place more than `error` above it up to
-    63/64 of the capacity; beyond, the line goes straight on.
+    ``sum over placed replicas of requests_s * delay_s + sum over nodes of waiting(load)``; over
+    the requests/s of what is placed, it is the mean response time in seconds (Little's law).
+    ``waiting(load) = load / (capacity - load)`` is the mean number of requests at a node (M/M/1, or
+    any queue that shares its time). It is read from a line through points of that curve at whole
+    quanta, in no place more than `error` above it up to 63/64 of the capacity, beside 3
+    significant digits for its slopes; beyond, the line goes straight on.
 
     Parameters
     ----------
     resource
         As in `ResponseLimit`. All load of it counts as work on requests.
     error
-        Largest relative error of ``waiting``, beside 3 digits for the slopes.
+        Largest relative error of ``waiting``.
     """
 
     resource: str
     error: Number = 0.02
 
-    summary: ClassVar[str] = "mean response time"
+    summary: ClassVar[str] = "requests under way: mean response time times requests/s"
 
     def unit(self, columns: Columns) -> str:
-        return "s"
+        return "requests"
 
     def quantum(self, columns: Columns) -> Fraction:
-        requests = columns.task_count * [t.requests_s for t in columns.instance.tasks]
-        return self._quantum(columns) / Fraction(float(requests.sum()))
-
-    def _quantum(self, columns: Columns) -> Fraction:
-        """Quantum of the number of requests under way: fine, but not so that totals overflow."""
         capacity = int(self._capacity(columns).max(initial=1))
         delay, quantum = columns.delay
-        rate = request_rates(columns)
+        rate = columns.request_rate
         stated = np.concatenate([delay.base, *(part.values.ravel() for part in delay.parts)])
         seconds = stated[stated > 0] * float(quantum)
         copies = columns.task_count[columns.row_task] * columns.row_replicas
-        under_way = float(copies @ rate) * seconds.max(initial=0.0)
+        most = float(copies @ rate) * seconds.max(initial=0.0) + columns.nodes / (1 - LAST)
         smallest = min(rate[rate > 0].min() * seconds.min(initial=1.0), 1 / capacity)
         digits = DIGITS - 1 - floor(log10(smallest))
-        return Fraction(10) ** -min(
-            digits, floor(log10(MOST / (under_way + columns.nodes / (1 - LAST))))
-        )
+        return Fraction(10) ** -min(digits, floor(log10(MOST / most)))
 
     def _capacity(self, columns: Columns) -> IntArray:
         return np.maximum(columns.capacity[:, columns.resource_index[self.resource]], 1)
@@ -175,7 +171,7 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
     def delays(self, columns: Columns) -> Factored:
         """Requests of a replica that are under way to a node or back, in quanta, (rows, nodes)."""
         delay, quantum = columns.delay
-        rate, own = request_rates(columns), self._quantum(columns)
+        rate, own = columns.request_rate, self.quantum(columns)
 
         def evaluate(row: IntArray, node: IntArray) -> IntArray:
             return quanta.nearest(rate[row] * (delay.at(row, node) * float(quantum)), own)
@@ -185,14 +181,15 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
     def waiting(self, columns: Columns) -> Waiting:
         """Requests at each node by its load."""
         capacity, kind = np.unique(self._capacity(columns), return_inverse=True)
-        bends = [bending_loads(int(c), float(self.error)) for c in capacity]
+        bends = [chord_loads(int(c), float(self.error), LAST) for c in capacity]
         width = max(len(loads) for loads in bends)
         load = np.array([loads + loads[-1:] * (width - len(loads)) for loads in bends], np.int64)
         most = capacity[:, None].astype(np.float64)
         free = most - load
         # Between two points of the curve, and along it from the last one on.
         slope = most / (free * np.append(free[:, 1:], free[:, -1:], axis=1))
-        slopes = quanta.nearest(slope, self._quantum(columns))
+        digit = 10.0 ** (np.floor(np.log10(slope)) - DIGITS + 1)
+        slopes = quanta.nearest(np.rint(slope / digit) * digit, self.quantum(columns))
         return Waiting(load, slopes, kind.ravel()[columns.node_entry])
 
     def contributions(self, columns: Columns) -> tuple[Factored, ...]:
@@ -204,28 +201,6 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
             yield "", "expected some task with requests_s, got none"
         if not 1e-4 <= self.error < 1:
             yield ".error", f"expected a number from 0.0001 on and below 1, got {self.error}"
-
-
-def request_rates(columns: Columns) -> FloatArray:
-    """Requests/s of each replica, (rows,)."""
-    stated = np.array([task.requests_s for task in columns.instance.tasks], np.float64)
-    return np.asarray(stated[columns.row_task] / columns.row_replicas, np.float64)
-
-
-def bending_loads(capacity: int, error: float) -> list[int]:
-    """Loads from 0 on between which chords of ``load / (capacity - load)`` are near enough.
-
-    A chord from utilisation a to b is above the curve by at most
-    ``(sqrt(b) - sqrt(a))**2 / ((1 - a) * (1 - b))`` of it; at whole loads it never is where they
-    are neighbours.
-    """
-    loads = [0]
-    while loads[-1] + 1 < capacity and loads[-1] < int(LAST * capacity):
-        a = loads[-1] / capacity
-        c = error * (1 - a)
-        b = ((a**0.5 + (c * (1 + c - a)) ** 0.5) / (1 + c)) ** 2
-        loads.append(max(loads[-1] + 1, min(floor(b * capacity), int(LAST * capacity))))
-    return loads
 
 
 @formulates(ResponseLimit)

@@ -10,11 +10,12 @@ single row where it has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Hashable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,8 @@ class Columns:
         Replicas that run now, summed over the identical tasks of an entry.
     group_kind : tuple of str
         Kind of each group; `membership_task`, `membership_group` are the pairs.
+    memo : dict
+        What policies make of the columns, kept with them (see `policy.once`).
     """
 
     @classmethod
@@ -106,6 +109,7 @@ class Columns:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self._attributes: dict[str, Attribute] = {}
+        self.memo: dict[Hashable, Any] = {}
         self._read_nodes(instance)
         self._read_rows(instance)
         self._read_tasks(instance)

@@ -27,7 +27,7 @@ from optalloc.formulation.terms import (
 )
 from optalloc.instance import quanta
 from optalloc.instance.factored import Factored, by_column, constant, tabulate
-from optalloc.instance.policy import Fault, Number, Policy
+from optalloc.instance.policy import Fault, Number, Policy, once
 from optalloc.instance.references import unknown_resource
 from optalloc.physics.response import chord_loads
 
@@ -74,6 +74,9 @@ class ResponseLimit(Policy, frozen=True, kw_only=True):
 
     def needs(self, columns: Columns) -> Factored:
         """What must be left on a node where a replica runs, (rows, nodes)."""
+        return once(columns, (ResponseLimit, self.resource), lambda: self._needs(columns))
+
+    def _needs(self, columns: Columns) -> Factored:
         resource = columns.resource_index[self.resource]
         demand, capacity = columns.demand[resource], columns.capacity[:, resource]
         delay, quantum = columns.delay
@@ -170,6 +173,9 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
 
     def delays(self, columns: Columns) -> Factored:
         """Requests of a replica that are under way to a node or back, in quanta, (rows, nodes)."""
+        return once(columns, (ResponseTime, self.resource), lambda: self._delays(columns))
+
+    def _delays(self, columns: Columns) -> Factored:
         delay, quantum = columns.delay
         rate, own = columns.request_rate, self.quantum(columns)
 
@@ -180,6 +186,10 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
 
     def waiting(self, columns: Columns) -> Waiting:
         """Requests at each node by its load."""
+        key = Waiting, self.resource, self.error
+        return once(columns, key, lambda: self._waiting(columns))
+
+    def _waiting(self, columns: Columns) -> Waiting:
         capacity, kind = np.unique(self._capacity(columns), return_inverse=True)
         bends = [chord_loads(int(c), float(self.error), LAST) for c in capacity]
         width = max(len(loads) for loads in bends)

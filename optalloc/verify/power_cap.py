@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from optalloc.formulation.goals.power_cap import PowerCap
 from optalloc.instance.model import NODE
 from optalloc.verify.facts import Facts, products, sums
@@ -13,11 +15,13 @@ from optalloc.verify.words import number, stated, with_unit
 def power_cap(policy: PowerCap, facts: Facts) -> Finding:
     """Add up watts by domain: of its nodes in use, and of the replicas on all of them."""
     columns, placed, scope = facts.columns, facts.placement, facts.scope(policy.scope)
-    drawn, quantum = columns.power_of_replicas, columns.power_of_replicas.quantum
+    drawn, quantum = columns.power_of_replicas, policy.quantum(columns)
+    scale = np.array([policy.scale(columns)], np.int64)
     size = len(scope.names) + 1
     # What is in no domain goes to the last place, -1.
-    watts = sums(size, scope.domain[facts.nodes_in_use], drawn.on[facts.nodes_in_use])
-    running = products(drawn.share.at(placed.row, placed.node), placed.replicas)
+    idle = products(drawn.on[facts.nodes_in_use], scale)
+    watts = sums(size, scope.domain[facts.nodes_in_use], idle)
+    running = products(drawn.share.at(placed.row, placed.node), placed.replicas * scale)
     watts += sums(size, scope.domain[placed.node], running)
     value, breaches = 0, []
     for d, name in enumerate(scope.names):

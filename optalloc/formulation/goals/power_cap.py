@@ -16,7 +16,7 @@ from optalloc.formulation.loads import in_use
 from optalloc.formulation.terms import Family, Limit, Metric, Placed
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
-from optalloc.instance.quanta import LARGEST, exact
+from optalloc.instance.quanta import LARGEST, choose, common, exact
 from optalloc.instance.references import unknown_domains, unknown_scope
 
 if TYPE_CHECKING:
@@ -53,7 +53,12 @@ class PowerCap(Policy, frozen=True, kw_only=True):
         return "W"
 
     def quantum(self, columns: Columns) -> Fraction:
-        return columns.power_of_replicas.quantum
+        stated = list(self.watts.values()) if isinstance(self.watts, dict) else [self.watts]
+        return common(columns.power_of_replicas.quantum, choose(stated))
+
+    def scale(self, columns: Columns) -> int:
+        """Quanta of the value in one of `Columns.power_of_replicas`."""
+        return int(columns.power_of_replicas.quantum / self.quantum(columns))
 
     def caps_of(self, columns: Columns) -> tuple[IntArray, IntArray]:
         """Cap of each domain that has one, in quanta, and the cap of each concrete node (-1)."""
@@ -86,11 +91,11 @@ class PowerCap(Policy, frozen=True, kw_only=True):
 @formulates(PowerCap)
 def build_power_cap(policy: PowerCap, problem: Problem) -> Metric:
     """Idle watts of the nodes in use, and beside them what replicas draw."""
-    draw = problem.columns.power_of_replicas
+    draw, scale = problem.columns.power_of_replicas, policy.scale(problem.columns)
     caps, domain = policy.caps_of(problem.columns)
-    idle = in_use(problem, np.where(domain >= 0, draw.on, 0))
+    idle = in_use(problem, np.where(domain >= 0, draw.on * scale, 0))
     domain = domain[problem.node_classes.node]
-    running = Placed(draw.share, domain, caps.size)
+    running = Placed(draw.share, domain, caps.size, scale=scale)
     term = replace(
         idle,
         owner=domain[np.flatnonzero((domain >= 0) & (draw.on[problem.node_classes.node] > 0))],

@@ -107,6 +107,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "1 -> 0",
     ): ONE_PART,
     (
+        "build_response_time",
+        "under_way = single(placed=(Placed(policy.delays(columns), problem.everywhere(), 1),))",
+        "1 -> 2",
+    ): ONE_PART,
+    (
+        "build_response_time",
+        "under_way = single(placed=(Placed(policy.delays(columns), problem.everywhere(), 1),))",
+        "1 -> 0",
+    ): ONE_PART,
+    (
         "_metric",
         "placed=(Placed(draw.share, problem.everywhere(), 1),), chosen=(Chosen(draw.row),)",
         "1 -> 2",
@@ -238,7 +248,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): EXACT,
     (
         "_reduced",
-        "return total.combined() if np.unique(term.owner).size < values.size else total",
+        "total = total.combined() if np.unique(term.owner).size < values.size else total",
         "Lt -> LtE",
     ): COMBINED,
     (

@@ -268,7 +268,7 @@ def _by_kind(problem: Problem, number: Factored, kind: IntArray, kinds: int) -> 
     row = columns.row_start[problem.task_classes.task]
     last = columns.row_start[problem.task_classes.task + 1]
     placed = []
-    for k in range(int(position.max()) + 1):
+    for k in np.unique(position).tolist():
         has = np.flatnonzero(row + k < last)
         has = has[kind[row[has] + k] >= 0]
         members = Membership(kinds, has, kind[row[has] + k])

@@ -177,7 +177,12 @@ def test_a_rack_draws_for_the_replicas_that_it_has() -> None:
     ]
     rows = [Configuration(name="three", replicas=3, watts=90)]
     task = Task(name="t", demand={"gpu": 1}, configurations=rows)
-    for watts, over in (({"r0": 80, "r1": 110}, 0), ({"r0": 79.5, "r1": 100}, 10.5), (90, 20)):
+    cases: list[tuple[float | dict[str, float], float]] = [
+        ({"r0": 80, "r1": 110}, 0),
+        ({"r0": 79.5, "r1": 100}, 10.5),
+        (90, 20),
+    ]
+    for watts, over in cases:
         policy = p.PowerCap(scope="rack", watts=watts)
         instance = Instance(nodes=nodes, tasks=[task], policies=[policy])
         one, two = np.array([1], np.int64), np.array([1, 2], np.int64)

@@ -160,13 +160,12 @@ class Convex(Shape):
         return self._summed(model, y, side)
 
     def _summed(self, model: Model, y: Linear, side: Side) -> Linear:
-        """Every bend is an excess over its threshold; those out of reach are left out."""
-        _, high = model.range_of(y)
+        """Every bend is an excess over its threshold."""
         total = Linear.of_constants(np.zeros(y.size, np.int64))
-        for threshold, slope in zip(self.threshold.T, self.slope.T, strict=True):
-            bends = np.flatnonzero((slope > 0) & (high > threshold))
-            excess = Excess(threshold[bends]).encode(model, y.take(bends), side)
-            total = total.plus(excess.scaled(slope[bends]).summed(bends, y.size))
+        for s in range(self.slope.shape[1]):
+            bends = np.flatnonzero(self.slope[:, s])
+            excess = Excess(self.threshold[bends, s]).encode(model, y.take(bends), side)
+            total = total.plus(excess.scaled(self.slope[bends, s]).summed(bends, y.size))
         return total
 
 

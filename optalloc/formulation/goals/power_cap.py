@@ -98,7 +98,7 @@ def build_power_cap(policy: PowerCap, problem: Problem) -> Metric:
     running = Placed(draw.share, domain, caps.size, scale=scale)
     term = replace(
         idle,
-        owner=domain[np.flatnonzero((domain >= 0) & (draw.on[problem.node_classes.node] > 0))],
+        owner=domain[idle.family.placed[0].domain >= 0],
         owners=caps.size,
         limit=Limit("at_most", caps),
         beside=Family(np.zeros(caps.size, np.int64), (running,)),

@@ -44,6 +44,8 @@ LAST = 63 / 64
 DIGITS = 3
 """Significant digits of the smallest slope by which waiting grows, at least: the largest is up to
 4,096 times as steep, and MILP solvers do not tell quanta of numbers with many more apart."""
+MANY = 2**40
+"""More replicas than there can be."""
 MOST = 2.0**50
 """Quanta of requests under way that no placement should pass."""
 
@@ -222,23 +224,20 @@ def build_response_limit(policy: ResponseLimit, problem: Problem) -> Metric:
     columns, nodes = problem.columns, problem.nodes
     resource = columns.resource_index[policy.resource]
     capacity, own = problem.capacity[:, resource], load(problem, resource)
-    limit = Limit("at_most", capacity)
     needs = policy.needs(columns)
     rows, kind = _alike(problem, needs)
-    if not rows.size:
-        return Metric(((1, each(own, limit=limit)),))
     need = needs.at(rows[:, None], problem.node_classes.node[None, :]).ravel()
     counts = _by_kind(problem, constant(columns.rows), kind, rows.size)
     loads = _by_kind(problem, columns.demand[resource], kind, rows.size)
     room = np.maximum(np.tile(capacity, rows.size) - need, 0)
     term = Term(
         counts,
-        Steps(np.full(need.size, max(int(problem.most_replicas.sum()), 1), np.int64)),
+        Steps(np.full_like(need, MANY)),
         need,
         np.tile(np.arange(nodes, dtype=np.int64), rows.size),
         nodes,
         reduce="max",
-        limit=limit,
+        limit=Limit("at_most", capacity),
         linked=(Linked(loads, room),) if policy.hard else (),
         beside=own,
     )
@@ -246,10 +245,13 @@ def build_response_limit(policy: ResponseLimit, problem: Problem) -> Metric:
 
 
 def _alike(problem: Problem, needs: Factored) -> tuple[IntArray, IntArray]:
-    """A row of each kind that needs something somewhere, and the kind of each row (-1: none)."""
+    """A row of each kind that is limited (or any if none is), and the kind of each row.
+
+    That is -1 for the others.
+    """
     columns = problem.columns
     stated = np.array([task.response_s is not None for task in columns.instance.tasks], bool)
-    limited = np.flatnonzero(stated[columns.row_task])
+    limited = np.flatnonzero((stated | ~stated.any())[columns.row_task])
     kind = np.full(columns.rows, -1, np.int64)
     lines = needs.signature(limited)
     _, first, of_row = np.unique(lines, axis=0, return_index=True, return_inverse=True)

@@ -93,12 +93,13 @@ def build_power_cap(policy: PowerCap, problem: Problem) -> Metric:
     """Idle watts of the nodes in use, and beside them what replicas draw."""
     draw, scale = problem.columns.power_of_replicas, policy.scale(problem.columns)
     caps, domain = policy.caps_of(problem.columns)
-    idle = in_use(problem, np.where(domain >= 0, draw.on * scale, 0))
+    watts = np.where(domain >= 0, draw.on * scale, 0)
+    idle, counted = in_use(problem, watts), np.flatnonzero(watts[problem.node_classes.node])
     domain = domain[problem.node_classes.node]
     running = Placed(draw.share, domain, caps.size, scale=scale)
     term = replace(
         idle,
-        owner=domain[idle.family.placed[0].domain >= 0],
+        owner=domain[counted],
         owners=caps.size,
         limit=Limit("at_most", caps),
         beside=Family(np.zeros(caps.size, np.int64), (running,)),

@@ -102,6 +102,12 @@ HANDMADE = {
         policies=(p.ResponseLimit(resource="cpu"), p.AssignmentCost()),
         objective="admitted > assignment-cost",
     ),
+    "nobody asks for a fast answer": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 3}), Node(name="n1", capacity={"cpu": 2})),
+        tasks=(Task(name="t0", demand={"cpu": 2}, cost=(0, 1), count=2),),
+        policies=(p.ResponseLimit(resource="cpu"), p.AssignmentCost()),
+        objective="assignment-cost",
+    ),
     "the rows of a task need different speeds": Instance(
         nodes=(Node(name="n0", capacity={"cpu": 5}), Node(name="n1", capacity={"cpu": 9})),
         tasks=(

@@ -13,14 +13,10 @@ import numpy as np
 from optalloc.instance import quanta
 from optalloc.instance.checks.bounds import FloatArray
 from optalloc.instance.checks.view import View
-from optalloc.instance.columns import (
-    cost_quantum,
-    delay_quantum,
-    resource_names,
-    resource_quantum,
-)
+from optalloc.instance.columns import resource_names
 from optalloc.instance.model import DEVICE, Instance, Lookup, Quantity, Task
 from optalloc.instance.policy import Fault, Number
+from optalloc.instance.stated import cost_quantum, delay_quantum, resource_quantum
 
 FINEST = Fraction(1, 10**300)
 """Finer quanta leave the range of floating-point numbers."""

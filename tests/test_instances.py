@@ -21,8 +21,8 @@ def _solve(name: str, engine: str) -> Result:
     return solve(instance, engine=engine, deterministic=True)
 
 
-def test_the_three_scenarios_are_shipped() -> None:
-    assert NAMES == ["ai-cloud", "edge-sites", "hpc-centre"]
+def test_the_scenarios_are_shipped() -> None:
+    assert NAMES == ["ai-cloud", "edge-response", "edge-sites", "hpc-centre"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -57,6 +57,10 @@ POLICIES: tuple[Policy, ...] = (
     p.Throughput(),
     p.Throughput(raw=True),
     p.MaxMin(),
+    p.PowerCap(scope="rack", watts={"r0": 150.5, "r1": 200}),
+    p.PowerCap(scope="node", watts=120),
+    p.ResponseLimit(resource="cpu"),
+    p.ResponseTime(resource="cpu"),
 )
 APART: tuple[Policy, ...] = (
     p.Span(scope="rack"),
@@ -64,6 +68,8 @@ APART: tuple[Policy, ...] = (
     p.Span(scope="node", groups=("g0",), kind="service"),
 )
 """Policies that speak of gangs one by one."""
+CROWDED = 63 / 64
+"""Above this utilisation, response times are not followed."""
 
 
 def small(*numbers: Number) -> st.SearchStrategy[Number]:
@@ -162,6 +168,9 @@ def task_entries(draw: st.DrawFn, nodes: tuple[Node, ...], index: int, most: int
         forbid=draw(restrictions),
         current=current,
         move_cost=draw(small(0, 1, 2.5)),
+        requests_s=draw(small(0.5, 1, 4)),
+        delay_s=draw(st.one_of(small(0, 0.25, 1), st.tuples(*[small(0, 0.5)] * len(nodes)))),
+        response_s=draw(st.sampled_from([None, 0.25, 0.5, 1, 3])),
         groups=tuple(draw(st.lists(st.sampled_from(["g0", "g1", "g2"]), unique=True))),
         count=count,
     )
@@ -232,8 +241,20 @@ def test_values_and_amounts_are_those_of_the_naive_checker(
         objective.policies, objective.labels, report.values, strict=True
     ):
         amount = sum(Fraction(v.amount) for v in report.violations if v.rule == label)
+        if isinstance(policy, p.ResponseTime):
+            if not any(
+                naive.load("cpu", name) and naive.load("cpu", name) >= CROWDED * n.capacity["cpu"]
+                for name, n in naive.node_of.items()
+            ):
+                # A line of slopes of three digits, above the curve by the stated error at most.
+                least, measured = naive.value(policy), value * policy.quantum(columns)
+                assert least * 995 / 1000 <= measured <= least * (1 + Fraction("0.025")), label
+            continue
         expected = naive.value(policy)
-        if isinstance(policy, p.Capacity | p.TransientCapacity):
+        if isinstance(policy, p.ResponseLimit):
+            # The amounts are in units, and floats are no exact multiples of a quantum of 0.1.
+            assert abs(amount - expected) < Fraction("1e-9"), label
+        elif isinstance(policy, p.Capacity | p.TransientCapacity):
             # Their value adds quanta of different resources; the amounts are in units.
             assert amount == expected, label
         elif isinstance(policy, p.Cost):

@@ -228,6 +228,66 @@ class Naive:
             for name, node in self.node_of.items()
         )
 
+    def power_cap(self, policy: p.PowerCap) -> Fraction:
+        over = Fraction(0)
+        for name in {self.domain(node, policy.scope) for node in self.node_of} - {None}:
+            caps = policy.watts
+            cap = caps.get(str(name)) if isinstance(caps, dict) else caps
+            inside = [n for n in self.node_of if self.domain(n, policy.scope) == name]
+            if cap is not None:
+                over += max(Fraction(0), sum(map(self.watts, inside), Fraction(0)) - Fraction(cap))
+        return over
+
+    def watts(self, name: str) -> Fraction:
+        """What a node and all that runs on it draw."""
+        node, here = self.node_of[name], [run for run in self.runs if run.nodes.get(name)]
+        total = Fraction(node.idle_w) if here else Fraction(0)
+        for run in here:
+            each = Fraction(0)
+            if run.configuration:
+                each = Fraction(run.configuration.watts) / run.configuration.replicas
+            elif node.capacity["cpu"]:
+                dynamic = max(Fraction(node.full_w) - Fraction(node.idle_w), Fraction(0))
+                share = self.demand(run, "cpu", name) / Fraction(node.capacity["cpu"])
+                each = share * dynamic
+            total += each * run.nodes[name]
+        return total
+
+    def request_rate(self, run: Run) -> Fraction:
+        """Requests/s of a replica."""
+        replicas = run.configuration.replicas if run.configuration else run.task.replicas
+        return Fraction(run.task.requests_s) / replicas
+
+    def response_limit(self, policy: p.ResponseLimit) -> Fraction:
+        over = Fraction(0)
+        quantum = self.instance.columns.quantum_of_resource[0]
+        for name, node in self.node_of.items():
+            capacity, need = Fraction(node.capacity[policy.resource]), Fraction(0)
+            for run in self.runs:
+                if run.nodes.get(name) and run.task.response_s is not None:
+                    work = self.demand(run, policy.resource, name) / self.request_rate(run)
+                    left = Fraction(run.task.response_s) - self.quantity(run.task.delay_s, node)
+                    own = capacity + quantum
+                    if left > 0:
+                        own = min(own, -(-work / left // quantum) * quantum)
+                    elif left == 0 and not work:
+                        own = Fraction(0)
+                    need = max(need, own)
+            over += max(Fraction(0), self.load(policy.resource, name) + need - capacity)
+        return over
+
+    def response_time(self, policy: p.ResponseTime) -> Fraction:
+        """By the curve itself, where no node is too full for it."""
+        under_way = Fraction(0)
+        for name, node in self.node_of.items():
+            load, capacity = self.load(policy.resource, name), Fraction(node.capacity["cpu"])
+            if load:
+                under_way += load / (capacity - load)
+            for run in self.runs:
+                delay = self.quantity(run.task.delay_s, node)
+                under_way += run.nodes.get(name, 0) * self.request_rate(run) * delay
+        return under_way
+
     def anti_affinity(self, policy: p.AntiAffinity) -> int:
         return sum(
             max(0, count - policy.limit)

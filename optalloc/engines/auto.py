@@ -436,7 +436,7 @@ class Run:
     def _check_tables(self) -> None:
         """Refuse to make tables for which there is no time or memory."""
         metrics = self.problem.metrics.values()
-        aggregates = sum(term.family.size for metric in metrics for _, term in metric.terms)
+        aggregates = sum(f.size for m in metrics for _, term in m.terms for f in term.families)
         if aggregates * SECONDS_PER_AGGREGATE > self.clock.left:
             raise OutOfTime
         memory = self.request.memory
@@ -484,7 +484,7 @@ def estimate_entries(problem: Problem) -> int:
     pairs, entries = int(problem.pairs.block.size), 0
     for metric in problem.metrics.values():
         for _, term in metric.terms:
-            families = [term.family, *(link.family for link in term.linked)]
+            families = [*term.families, *(link.family for link in term.linked)]
             for placed in (placed for family in families for placed in family.placed):
                 member = placed.membership
                 seen = 1.0 if member is None else member.part.size / max(problem.classes, 1)

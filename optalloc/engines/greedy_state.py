@@ -7,14 +7,22 @@ only guide.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.greedy_terms import Link, Tracked, limits, links_of, track
+from optalloc.engines.greedy_terms import (
+    Changes,
+    Link,
+    Tracked,
+    bundled,
+    limits,
+    links_of,
+    together,
+    track,
+)
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.terms import Chosen, Placed
 from optalloc.formulation.translating import expand_placement
@@ -92,8 +100,9 @@ class State:
         self.stays: dict[int, dict[int, int]] = {}
         for k, n, replicas in zip(*(part.tolist() for part in problem.home), strict=True):
             self.stays.setdefault(k, {})[n] = replicas
-        self.links_that_block = [link for link in self.links if link.tracked.blocks]
-        self.links_that_guide = [link for link in self.links if not link.tracked.blocks]
+        bundles = bundled(self.links)
+        self.links_that_block = [links for links in bundles if links[0].tracked.blocks]
+        self.links_that_guide = [links for links in bundles if not links[0].tracked.blocks]
 
     def placement(self) -> Placement:
         """What is placed, expanded to the instance's tasks and nodes."""
@@ -140,30 +149,45 @@ class State:
         nothing = np.zeros(nodes.size)
         view = View(nodes, np.full(nodes.size, wanted), [], nothing, nothing.copy())
         home = self.home_left(block)
-        k = int(self.problem.block_class[block])
-        for link in self.links_that_block:
-            if (parts := link.parts_of(k)) and view.nodes.size:
-                reach = self._reach(link, block, view.nodes, home)
-                if reach is not None and (thrifty or forced):
-                    _press(link, parts, reach, view)
-                if reach is not None and not forced:
-                    _limit(link, parts, reach, view)
+        for links in self.links_that_block:
+            for changes in self._changes(links, block, view, home):
+                if thrifty or forced:
+                    _press(changes, view)
+                if not forced:
+                    _limit(changes, view)
+            view.only(view.room > 0)
         if forced:
             view.room = np.where(np.isfinite(view.overload), wanted, 0)
             view.only(view.room > 0)
         levels = len(self.problem.objective.levels)
         view.keys = [np.zeros(view.nodes.size, np.int64) for _ in range(levels + 1)]
         draws = np.zeros((self.most.size, view.nodes.size), np.int64)
-        for link in self.links_that_guide:
-            if (parts := link.parts_of(k)) and view.nodes.size:
-                reach = self._reach(link, block, view.nodes, home)
-                if reach is not None:
-                    _weigh(link, parts, reach, view, draws)
+        for links in self.links_that_guide:
+            for changes in self._changes(links, block, view, home):
+                _weigh(changes, view, draws)
         for most, spent, draw in zip(self.most, self.spent, draws, strict=True):
             fits = np.maximum(most - spent, 0) // np.maximum(draw, 1)
             view.room = np.where(draw > 0, np.minimum(view.room, fits), view.room)
         view.only(view.room > 0)
         return view
+
+    def _changes(
+        self, links: list[Link], block: int, view: View, home: IntArray | None
+    ) -> list[Changes]:
+        """What one more replica changes in a term, by each part of a link, or by all together."""
+        k, found = int(self.problem.block_class[block]), []
+        for link in links:
+            parts = link.parts_of(k) if view.nodes.size else []
+            reach = self._reach(link, block, view.nodes, home) if parts else None
+            if reach is None:
+                continue
+            at, step = reach
+            view.separable &= link.separable
+            domain = link.placed.domain[view.nodes[at]]
+            for part in parts:
+                change, owner = link.change(part * link.placed.domains + domain, step)
+                found.append(Changes(link.tracked, at, change, owner))
+        return [together(found, view.nodes.size)] if len(found) > 1 < len(links) else found
 
     def _reach(
         self, link: Link, block: int, nodes: IntArray, home: IntArray | None
@@ -218,7 +242,7 @@ class State:
             total = step * (arriving if placed.arrivals_only else number)[at]
             domain = placed.domain[nodes[at]]
             for part in parts if total.any() else ():
-                self._spend(link.tracked, link.tracked.add(part * placed.domains + domain, total))
+                self._spend(link.tracked, link.add(part * placed.domains + domain, total))
 
     def settle(self, block: IntArray, node: IntArray, number: IntArray) -> None:
         """Put replicas on nodes, each pair once; nothing else is placed yet."""
@@ -237,7 +261,7 @@ class State:
             used = np.flatnonzero(amount[index])
             index, part = index[used], part[used]
             position = part * placed.domains + placed.domain[node[index]]
-            self._spend(link.tracked, link.tracked.add(position, amount[index]))
+            self._spend(link.tracked, link.add(position, amount[index]))
 
     def _parts(self, link: Link, task_class: IntArray) -> tuple[IntArray, IntArray]:
         """Parts of many classes, as pairs of an index into these and a part."""
@@ -252,13 +276,24 @@ class State:
 
     def contributors(self, tracked: Tracked, owner: int) -> list[Contributor]:
         """All replicas that add to one j of a term; of an implication, those that imply."""
-        found = []
+        found: list[Contributor] = []
         aggregates = np.flatnonzero(tracked.term.owner == owner)
+        relief: dict[tuple[int, int], int] = {}
         for link in self.links:
             if link.tracked is tracked:
-                part, domain = np.divmod(aggregates, link.placed.domains)
-                found += self._contributors(link, np.unique(part), np.unique(domain))
-        return found
+                index = np.array([owner]) if link.beside else aggregates
+                part, domain = np.divmod(index, link.placed.domains)
+                own = self._contributors(link, np.unique(part), np.unique(domain))
+                found += own
+                for c in own if tracked.term.beside is not None else ():
+                    change, _ = link.change(c.index, np.full(c.index.size, -c.amount))
+                    where = c.block, c.node
+                    relief[where] = relief.get(where, 0) - int(change.sum())
+        if tracked.term.beside is None:
+            return found
+        # What a replica takes with it, of the aggregates and of those beside.
+        none = np.zeros(0, np.int64)
+        return [Contributor(b, n, amount, none) for (b, n), amount in relief.items()]
 
     def _contributors(self, link: Link, parts: IntArray, domains: IntArray) -> list[Contributor]:
         """Replicas that add to some parts and domains of a link."""
@@ -336,50 +371,32 @@ class State:
             self.spent[tracked.limited] += tracked.factor * change
 
 
-def _changes(
-    link: Link, parts: list[int], reach: Reach, view: View
-) -> Iterator[tuple[IntArray, IntArray]]:
-    """For each part: what one replica changes on the nodes it reaches, and the j of each."""
-    at, step = reach
-    view.separable &= link.separable
-    domain = link.placed.domain[view.nodes[at]]
-    for part in parts:
-        yield link.tracked.change(part * link.placed.domains + domain, step)
+def _limit(changes: Changes, view: View) -> None:
+    """Lower the room by a rule."""
+    left, change = changes.left, changes.change
+    room = view.room[changes.at]
+    room = np.where(change > 0, np.minimum(room, left // np.maximum(change, 1)), room)
+    view.room[changes.at] = room
 
 
-def _limit(link: Link, parts: list[int], reach: Reach, view: View) -> None:
-    """Lower the room by a rule, and keep only the nodes that have some."""
-    tracked, limit, (at, _) = link.tracked, link.tracked.term.limit, reach
-    assert limit is not None
-    for change, owner in _changes(link, parts, reach, view):
-        room, left = view.room[at], limit.bound[owner] - tracked.reduced[owner]
-        room = np.where(change > 0, np.minimum(room, left // np.maximum(change, 1)), room)
-        view.room[at] = room
-    view.only(view.room > 0)
-
-
-def _press(link: Link, parts: list[int], reach: Reach, view: View) -> None:
+def _press(changes: Changes, view: View) -> None:
     """Add how much of a rule one replica uses, and would use too much."""
-    tracked, limit, (at, _) = link.tracked, link.tracked.term.limit, reach
-    assert limit is not None
-    for change, owner in _changes(link, parts, reach, view):
-        bound, grows = limit.bound[owner], change > 0
-        size, left = np.maximum(bound, 1), bound - tracked.reduced[owner]
-        view.use[at] += np.where(grows, change / size, 0)
-        over = np.maximum(change - left, 0) / size
-        # Where it breaks the rule alone, nothing is gained by clearing the place.
-        over = np.where(change > np.maximum(bound, 0), np.inf, over)
-        view.overload[at] += np.where(grows, over, 0.0)
+    bound, change, at = changes.bound, changes.change, changes.at
+    grows, size = change > 0, np.maximum(bound, 1)
+    view.use[at] += np.where(grows, change / size, 0)
+    over = np.maximum(change - changes.left, 0) / size
+    # Where it breaks the rule alone, nothing is gained by clearing the place.
+    over = np.where(change > np.maximum(bound, 0), np.inf, over)
+    view.overload[at] += np.where(grows, over, 0.0)
 
 
-def _weigh(link: Link, parts: list[int], reach: Reach, view: View, draws: IntArray) -> None:
+def _weigh(changes: Changes, view: View, draws: IntArray) -> None:
     """Add what one replica changes in a term to the keys and to what limits on goals hold."""
-    tracked, (at, _) = link.tracked, reach
-    for change, owner in _changes(link, parts, reach, view):
-        effect = tracked.effect(change, owner)
-        if tracked.rule:
-            view.keys[0][at] += effect
-        if tracked.limited >= 0:
-            draws[tracked.limited, at] += tracked.factor * effect
-        for level, weight in tracked.levels:
-            view.keys[level + 1][at] += weight * effect
+    tracked, at = changes.tracked, changes.at
+    effect = tracked.effect(changes.change, changes.owner)
+    if tracked.rule:
+        view.keys[0][at] += effect
+    if tracked.limited >= 0:
+        draws[tracked.limited, at] += tracked.factor * effect
+    for level, weight in tracked.levels:
+        view.keys[level + 1][at] += weight * effect

@@ -25,7 +25,7 @@ class Tracked:
     term
         A term whose values are summed (or folded by outer) over j.
     y
-        Its aggregates now.
+        Its aggregates now, but those beside.
     reduced
         Its j now.
     weight, levels
@@ -47,6 +47,7 @@ class Tracked:
 
     def __post_init__(self) -> None:
         self._broken: set[int] = set()
+        self._fold = Fold.of(self.term, self.y) if self.term.reduce != "sum" else None
         self._identity = isinstance(self.term.shape, Identity)
         self._plain = bool(np.all(self.term.factor == 1))
         self.levels = [(k, int(self.weight[k])) for k in self.weight.nonzero()[0].tolist()]
@@ -67,9 +68,15 @@ class Tracked:
             and limit.sense == "at_most"
         )
 
-    def change(self, index: IntArray, step: IntArray) -> tuple[IntArray, IntArray]:
+    def change(
+        self, index: IntArray, step: IntArray, beside: bool = False
+    ) -> tuple[IntArray, IntArray]:
         """What adding to single aggregates, each by itself, changes, and the j of each."""
         term = self.term
+        if beside:
+            return step, index
+        if self._fold is not None:
+            return self._fold.change(index, self.y[index] + step), term.owner[index]
         if self._identity:
             k, change = index, step
         elif term.shape.arity == 1:
@@ -92,9 +99,11 @@ class Tracked:
         limit = self.term.limit
         return violation(limit, now + change, owner) - violation(limit, now, owner)
 
-    def add(self, index: IntArray, amount: IntArray) -> int:
+    def add(self, index: IntArray, amount: IntArray, beside: bool = False) -> int:
         """Add to aggregates (an index may repeat); what that changes in the sum of all j."""
-        if index.size == 1 and self._identity:
+        if beside:
+            return self._change(index, amount)
+        if index.size == 1 and self._identity and self._fold is None:
             return self._add_single(int(index[0]), int(amount[0]))
         if index.size > 1:
             index, inverse = np.unique(index, return_inverse=True)
@@ -123,8 +132,16 @@ class Tracked:
         return change
 
     def _add_one(self, index: IntArray, amount: IntArray) -> int:
-        change, owner = self.change(index, amount)
+        change, owner = (
+            self.change(index, amount)
+            if self._fold is None
+            else self._fold.go(index, self.y[index] + amount)
+        )
         self.y[index] += amount
+        return self._change(owner, change)
+
+    def _change(self, owner: IntArray, change: IntArray) -> int:
+        """Change j (one may repeat); what that changes in the sum of all."""
         np.add.at(self.reduced, owner, change)
         if self.rule and self.term.limit is not None:
             breaks = violation(self.term.limit, self.reduced[owner], owner) > 0
@@ -135,6 +152,67 @@ class Tracked:
     def broken(self) -> list[int]:
         """The j whose rule does not hold."""
         return sorted(self._broken)
+
+
+@dataclass
+class Fold:
+    """The largest (or smallest) values of each j of a term, kept while they change.
+
+    Parameters
+    ----------
+    term
+        A term that does not sum; its shape is of one place.
+    sign
+        1 where it takes the largest, -1 where the smallest.
+    value
+        ``sign * factor * shape`` of each aggregate.
+    top
+        The largest of them for each j.
+    by_owner, start
+        Aggregates in the order of their j, and the first of each j.
+    """
+
+    term: Term
+    sign: int
+    value: IntArray
+    top: IntArray
+    by_owner: IntArray
+    start: IntArray
+
+    @classmethod
+    def of(cls, term: Term, y: IntArray) -> Fold:
+        """Fold aggregates."""
+        sign = 1 if term.reduce == "max" else -1
+        value = sign * term.shape.value(y) * term.factor
+        by_owner = np.argsort(term.owner, kind="stable")
+        start = np.searchsorted(term.owner[by_owner], np.arange(term.owners + 1))
+        top = np.maximum.reduceat(value[by_owner], start[:-1])
+        return cls(term, sign, value, top, by_owner, start)
+
+    def change(self, index: IntArray, y: IntArray) -> IntArray:
+        """What changes in the j if single aggregates, each by itself, had other values."""
+        value, top = self._shaped(index, y), self.top[self.term.owner[index]]
+        folded = np.maximum(value, top)
+        for i in np.flatnonzero((self.value[index] == top) & (value < top)).tolist():
+            members = self._members(int(self.term.owner[index[i]]))
+            others = self.value[members[members != index[i]]]
+            folded[i] = others.max(initial=value[i])
+        return np.asarray(self.sign * (folded - top), np.int64)
+
+    def go(self, index: IntArray, y: IntArray) -> tuple[IntArray, IntArray]:
+        """Give aggregates other values: what changes in their j, each once."""
+        self.value[index] = self._shaped(index, y)
+        owner = np.unique(self.term.owner[index])
+        tops = [self.value[self._members(j)].max() for j in owner.tolist()]
+        change = self.sign * (np.array(tops, np.int64) - self.top[owner])
+        self.top[owner] = tops
+        return change, owner
+
+    def _shaped(self, index: IntArray, y: IntArray) -> IntArray:
+        return self.sign * self.term.shape.at(index).value(y) * self.term.factor[index]
+
+    def _members(self, owner: int) -> IntArray:
+        return self.by_owner[self.start[owner] : self.start[owner + 1]]
 
 
 @dataclass(frozen=True)
@@ -151,6 +229,8 @@ class Link:
         Whether no two nodes share a domain; whether all nodes have one.
     base : (rows,)
         What a replica adds on every node; None where that depends on the node.
+    beside
+        Whether it adds to the aggregates beside.
     """
 
     tracked: Tracked
@@ -159,6 +239,15 @@ class Link:
     apart: bool
     everywhere: bool
     base: IntArray | None
+    beside: bool = False
+
+    def change(self, index: IntArray, step: IntArray) -> tuple[IntArray, IntArray]:
+        """As `Tracked.change`, of the aggregates that it adds to."""
+        return self.tracked.change(index, step, self.beside)
+
+    def add(self, index: IntArray, amount: IntArray) -> int:
+        """As `Tracked.add`, of the aggregates that it adds to."""
+        return self.tracked.add(index, amount, self.beside)
 
     def parts_of(self, task_class: int) -> list[int]:
         """Parts of a class."""
@@ -174,6 +263,59 @@ class Link:
         return self.tracked.limited < 0 and (self.apart or constant)
 
 
+@dataclass(frozen=True)
+class Changes:
+    """What one more replica changes in some j of a term.
+
+    Parameters
+    ----------
+    tracked
+        The term.
+    at
+        Which of some nodes it would be on, each once at most.
+    change, owner
+        What it changes there (one number for all, or one each), and in which j.
+    """
+
+    tracked: Tracked
+    at: IntArray | slice
+    change: IntArray
+    owner: IntArray
+
+    @property
+    def bound(self) -> IntArray:
+        """The limits of the j."""
+        assert self.tracked.term.limit is not None
+        return self.tracked.term.limit.bound[self.owner]
+
+    @property
+    def left(self) -> IntArray:
+        """How far the j are below their limits."""
+        return self.bound - self.tracked.reduced[self.owner]
+
+
+def together(changes: list[Changes], nodes: int) -> Changes:
+    """Add up what a replica changes in the one j of a term that it reaches from each node."""
+    change, owner = np.zeros(nodes, np.int64), np.full(nodes, -1, np.int64)
+    for part in changes:
+        change[part.at] += part.change
+        owner[part.at] = part.owner
+    at = np.flatnonzero(owner >= 0)
+    return Changes(changes[0].tracked, at, change[at], owner[at])
+
+
+def bundled(links: list[Link]) -> list[list[Link]]:
+    """Bundle the links whose changes in one j must be seen together: those of terms with both."""
+    bundles: list[list[Link]] = []
+    for link in links:
+        last = bundles[-1][-1] if bundles else None
+        if last is not None and last.tracked is link.tracked and link.tracked.term.beside:
+            bundles[-1].append(link)
+        else:
+            bundles.append([link])
+    return bundles
+
+
 def violation(limit: Limit, reduced: IntArray, owner: IntArray) -> IntArray:
     """By how much values of some j break a limit."""
     over = reduced - limit.bound[owner]
@@ -184,17 +326,19 @@ def links_of(tracked: list[Tracked], classes: int) -> list[Link]:
     """List the contributions of placed replicas to terms."""
     starts: dict[int, IntArray] = {}
     return [
-        _link(t, placed, _starts(placed.membership, classes, starts))
+        _link(t, placed, _starts(placed.membership, classes, starts), beside > 0)
         for t in tracked
-        for placed in t.term.family.placed
+        for beside, family in enumerate(t.term.families)
+        for placed in family.placed
     ]
 
 
-def _link(tracked: Tracked, placed: Placed, parts: IntArray) -> Link:
+def _link(tracked: Tracked, placed: Placed, parts: IntArray, beside: bool) -> Link:
     inside = placed.domain[placed.domain >= 0]
     apart = np.unique(inside).size == inside.size
     base = None if placed.coefficient.parts else placed.coefficient.base * placed.scale
-    return Link(tracked, placed, parts, apart, inside.size == placed.domain.size, base)
+    everywhere = inside.size == placed.domain.size
+    return Link(tracked, placed, parts, apart, everywhere, base, beside)
 
 
 def _starts(member: Membership | None, classes: int, known: dict[int, IntArray]) -> IntArray:
@@ -234,10 +378,18 @@ def track(problem: Problem, limited: list[int]) -> list[Tracked]:
             # Zeros that are never looked at cost no memory, and there can be millions of them.
             constant = term.family.constant
             y = constant.copy() if constant.any() else np.zeros(constant.size, np.int64)
-            reduced = np.zeros(term.owners, np.int64)
-            values = term.shape.value(y)
-            if values.any():
-                np.add.at(reduced, term.owner, values * term.factor)
+            reduced = _reduced(term, y)
             limit = limited.index(i) if i in limited else -1
             tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor))
     return tracked
+
+
+def _reduced(term: Term, y: IntArray) -> IntArray:
+    """The j of a term for the constants of what lies beside."""
+    reduced = np.zeros(term.owners, np.int64)
+    if term.reduce != "sum":
+        fold = Fold.of(term, y)
+        reduced += fold.sign * fold.top
+    elif (values := term.shape.value(y)).any():
+        np.add.at(reduced, term.owner, values * term.factor)
+    return reduced if term.beside is None else reduced + term.beside.constant

@@ -12,6 +12,8 @@ from optalloc.formulation.terms import Chosen, Family, Placed, Term
 from optalloc.instance.placement import Placement
 from optalloc.verify.facts import Facts
 
+FOLLOWED = ("sum", "max")
+"""Folds that are followed."""
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
@@ -24,7 +26,8 @@ class _Tracked:
     factor: int
     term: Term
     y: IntArray
-    reduced: IntArray
+    folded: IntArray
+    beside: IntArray
 
 
 class Effects:
@@ -33,7 +36,8 @@ class Effects:
     Parameters
     ----------
     problem
-        The rules and goals; terms that fold otherwise than by sums are left out.
+        The rules and goals; terms that fold otherwise than by sums or, of what grows, the largest
+        are left out.
     placement
         What is placed.
     """
@@ -49,13 +53,13 @@ class Effects:
             self._track(i, factor, term)
             for i, metric in problem.metrics.items()
             for factor, term in metric.terms
-            if term.reduce == "sum"
+            if term.reduce in FOLLOWED
         ]
 
     def known(self, policy: int) -> bool:
         """Whether `change` says all that changes in a policy's value."""
         terms = [term for _, term in self.problem.metrics[policy].terms]
-        return all(term.reduce == "sum" and term.outer == "sum" for term in terms)
+        return all(term.reduce in FOLLOWED and term.outer == "sum" for term in terms)
 
     def change(self, policy: int, row: int, task: int) -> IntArray:
         """Change of a policy's value (for a rule: of the violation) if a task ran in a row.
@@ -75,9 +79,15 @@ class Effects:
 
     def _track(self, policy: int, factor: int, term: Term) -> _Tracked:
         y = self._aggregates(term.family)
-        reduced = np.zeros(term.owners, np.int64)
-        np.add.at(reduced, term.owner, term.shape.value(y) * term.factor)
-        return _Tracked(policy, factor, term, y, reduced)
+        value = term.shape.value(y) * term.factor
+        folded = np.zeros(term.owners, np.int64)
+        if term.reduce == "sum":
+            np.add.at(folded, term.owner, value)
+        else:
+            folded[term.owner] = value
+            np.maximum.at(folded, term.owner, value)
+        beside = self._aggregates(term.beside) if term.beside else np.zeros_like(folded)
+        return _Tracked(policy, factor, term, y, folded, beside)
 
     def _aggregates(self, family: Family) -> IntArray:
         """Values of a family's aggregates."""
@@ -115,24 +125,18 @@ class Effects:
     def _of_term(self, tracked: _Tracked, row: int, task: int) -> IntArray:
         """Change of a term's value by node."""
         term = tracked.term
-        node, index, delta = self._steps(term.family, row, task)
-        size = term.family.size // term.shape.arity
-        if not index.size:
-            return np.zeros(self.problem.nodes, np.int64)
-        # One place of a shape after the other, as shapes take them.
-        keys, which = np.unique(node * size + index % size, return_inverse=True)
-        node, k = keys // size, keys % size
-        step = np.zeros((term.shape.arity, keys.size), np.int64)
-        np.add.at(step, (index // size, which.ravel()), delta)
-        before = np.stack([tracked.y[k + size * place] for place in range(term.shape.arity)])
-        shape = term.shape.at(k)
-        shaped = shape.value((before + step).ravel()) - shape.value(before.ravel())
-        keys, which = np.unique(node * term.owners + term.owner[k], return_inverse=True)
-        change = np.zeros(keys.size, np.int64)
-        np.add.at(change, which.ravel(), shaped * term.factor[k])
+        keys, change = self._of_family(tracked, row, task)
+        if term.beside is not None:
+            node, owner, delta = self._steps(term.beside, row, task)
+            keys, which = np.unique(
+                np.append(keys, node * term.owners + owner), return_inverse=True
+            )
+            together = np.zeros(keys.size, np.int64)
+            np.add.at(together, which.ravel(), np.append(change, delta))
+            change = together
         owner = keys % term.owners
         if term.limit is not None:
-            reduced, bound = tracked.reduced[owner], term.limit.bound[owner]
+            reduced, bound = (tracked.folded + tracked.beside)[owner], term.limit.bound[owner]
             sign = 1 if term.limit.sense == "at_most" else -1
             change = np.maximum(sign * (reduced + change - bound), 0) - np.maximum(
                 sign * (reduced - bound), 0
@@ -140,6 +144,30 @@ class Effects:
         total = np.zeros(self.problem.nodes, np.int64)
         np.add.at(total, keys // term.owners, change)
         return total
+
+    def _of_family(self, tracked: _Tracked, row: int, task: int) -> tuple[IntArray, IntArray]:
+        """What changes in the fold of a term's family, by ``node * owners + owner``."""
+        term = tracked.term
+        node, index, delta = self._steps(term.family, row, task)
+        size = term.family.size // term.shape.arity
+        if not index.size:
+            return index, delta
+        # One place of a shape after the other, as shapes take them.
+        keys, which = np.unique(node * size + index % size, return_inverse=True)
+        node, k = keys // size, keys % size
+        step = np.zeros((term.shape.arity, keys.size), np.int64)
+        np.add.at(step, (index // size, which.ravel()), delta)
+        before = np.stack([tracked.y[k + size * place] for place in range(term.shape.arity)])
+        shape = term.shape.at(k)
+        shaped = shape.value((before + step).ravel()) * term.factor[k]
+        keys, which = np.unique(node * term.owners + term.owner[k], return_inverse=True)
+        change = np.zeros(keys.size, np.int64)
+        if term.reduce == "sum":
+            np.add.at(change, which.ravel(), shaped - shape.value(before.ravel()) * term.factor[k])
+        else:
+            above = shaped - tracked.folded[term.owner[k]]
+            np.maximum.at(change, which.ravel(), above)
+        return keys, change
 
     def _steps(self, family: Family, row: int, task: int) -> tuple[IntArray, IntArray, IntArray]:
         """What the task adds to each aggregate: triples of (node, aggregate, amount)."""

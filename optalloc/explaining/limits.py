@@ -58,6 +58,7 @@ def floor_of(kinds: Kinds, policy: Policy, metric: Metric, sign: int) -> int | N
     for factor, term in metric.terms:
         turned = sign * factor
         linear = isinstance(term.shape, Identity) and term.reduce == "sum" and term.outer == "sum"
+        linear = linear and term.beside is None
         if linear and term.limit is None and term.owners == 1 and not _parted(term):
             total += _linear(kinds, term, turned)
         elif turned > 0 and isinstance(policy, Power | Energy | Cost | Nodes):

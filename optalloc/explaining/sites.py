@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.explaining.words import amount, amount_of, counted, names
+from optalloc.formulation.goals.response import ResponseLimit
 from optalloc.formulation.problem import Problem
 from optalloc.instance.columns import Columns
 from optalloc.instance.model import DEVICE
@@ -79,6 +80,13 @@ def room(problem: Problem, rows: IntArray, sites: Sites, most: IntArray) -> IntA
         demand = columns.demand[i].at(rows[:, None], sites.node[None, :])
         free = np.maximum(sites.free[None, :, i], 0) // np.maximum(demand, 1)
         fits = np.where(demand > 0, np.minimum(fits, free), fits)
+    for policy in _response_limits(problem):
+        i = columns.resource_index[policy.resource]
+        at = rows[:, None], sites.node[None, :]
+        free = sites.free[None, :, i] - policy.needs(columns).at(*at)
+        demand = columns.demand[i].at(*at)
+        few = np.where(demand > 0, np.minimum(fits, free // np.maximum(demand, 1)), fits)
+        fits = np.where(free < 0, 0, few)
     return fits
 
 
@@ -92,7 +100,33 @@ def obstacles(problem: Problem, row: int, sites: Sites) -> list[Obstacle]:
         open_sites &= ~ruled_out
         if here.size:
             found.append(Obstacle(here, message(here)))
+    for here, why in _too_slow(problem, row, sites):
+        slow = here[open_sites[here]]
+        open_sites[slow] = False
+        if slow.size:
+            found.append(Obstacle(slow, why))
     return found + _shortages(problem, row, sites, np.flatnonzero(open_sites))
+
+
+def _response_limits(problem: Problem) -> list[ResponseLimit]:
+    """The hard limits on response times."""
+    policies = problem.objective.policies
+    return [p for p in policies if isinstance(p, ResponseLimit) and p.hard]
+
+
+def _too_slow(problem: Problem, row: int, sites: Sites) -> Iterator[tuple[IntArray, str]]:
+    """Sites where requests of a row are too long under way, and those too slow for it."""
+    columns, rows = problem.columns, np.array([row])
+    limit = columns.instance.tasks[columns.row_task[row]].response_s
+    delay, quantum = columns.delay
+    for policy in _response_limits(problem) if limit is not None else ():
+        i = columns.resource_index[policy.resource]
+        free = sites.free[:, i] - columns.demand[i].at(rows, sites.node)
+        slow = policy.needs(columns).at(rows, sites.node) > free
+        far = slow & (delay.at(rows, sites.node) * float(quantum) >= limit)
+        within = f"within {limit:g} s"
+        yield np.flatnonzero(far), f"too far away to answer {within}, however fast it is"
+        yield np.flatnonzero(slow & ~far), f"too slow in {policy.resource} to answer {within}"
 
 
 def listed(found: list[Obstacle], sites: Sites) -> str:

@@ -3,7 +3,8 @@
 A level is a weighted sum of terms. What is linear in the decisions is bounded by giving every task
 the cheapest choice on the cheapest node that labels allow, all terms together; an excess over
 thresholds by its total over all nodes (Jensen's inequality: ``sum of max(0, y_k - t_k) >=
-max(0, sum of y_k - sum of t_k)``); nodes in use by the cheapest that can hold everything, for
+max(0, sum of y_k - sum of t_k)``); convex lines by the flattest
+stretches that hold the total; nodes in use by the cheapest that can hold everything, for
 each resource by itself; any other term by what its shape can be.
 """
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Excess, Identity, Missing, Steps
+from optalloc.formulation.shapes import Convex, Excess, Identity, Steps
 from optalloc.formulation.terms import Chosen, Family, Placed, Term
 
 IntArray = NDArray[np.int64]
@@ -66,32 +67,39 @@ def _level_bound(problem: Problem, k: int) -> int | None:
 
 
 def _is_linear(term: Term) -> bool:
-    plain = isinstance(term.shape, Identity) and term.limit is None
+    plain = isinstance(term.shape, Identity) and term.limit is None and term.beside is None
     folded = term.reduce == "sum" and term.outer == "sum"
     return plain and folded and term.factor.size > 0 and np.unique(term.factor).size == 1
 
 
 def term_bound(problem: Problem, term: Term, amount: float) -> float:
     """Bound ``amount * term`` from below."""
-    nothing = amount == 0 or not term.family.size
+    nothing = amount == 0 or not any(family.size for family in term.families)
     if nothing or (amount > 0 and (term.limit is not None or _counts(term))):
         return amount * _peak(problem, term) if not nothing and _is_peak(term) else 0.0
-    if amount < 0 or np.any(term.factor < 0):
+    if amount < 0 or np.any(term.factor < 0) or term.beside is not None:
+        return _by_range(problem, term, amount)
+    if isinstance(term.shape, Identity):
         return _by_range(problem, term, amount)
     summed = term.reduce == "sum" and term.outer == "sum"
+    return amount * _shaped(problem, term) if summed else 0.0
+
+
+def _shaped(problem: Problem, term: Term) -> float:
+    """Bound the sum of a shape from below; none is ever negative."""
     match term.shape:
-        case Excess(threshold=threshold) if summed:
-            return amount * _excess(problem, term, threshold)
-        case Steps(block=block) if summed:
-            return amount * _steps(problem, term, block)
-        case Excess() | Steps() | Missing():
-            return 0.0
-    return _by_range(problem, term, amount)
+        case Excess(threshold=threshold):
+            return _excess(problem, term, threshold)
+        case Convex():
+            return _convex(problem, term, term.shape)
+        case Steps(block=block):
+            return _steps(problem, term, block)
+    return 0.0
 
 
 def _is_peak(term: Term) -> bool:
     """Whether a term is the largest of plain aggregates with positive factors."""
-    plain = isinstance(term.shape, Identity) and term.limit is None
+    plain = isinstance(term.shape, Identity) and term.limit is None and term.beside is None
     each = term.owners == term.factor.size and bool(np.all(term.factor > 0))
     return plain and each and term.outer == "max"
 
@@ -137,12 +145,13 @@ def _counts(term: Term) -> bool:
     )
     chosen = all(bool(np.all(part.coefficient >= 0)) for part in family.chosen)
     positive = bool(np.all(term.factor >= 0) and np.all(family.constant >= 0))
-    return placed and chosen and positive and isinstance(term.shape, Identity)
+    plain = isinstance(term.shape, Identity) and term.beside is None
+    return placed and chosen and positive and plain
 
 
 def _by_range(problem: Problem, term: Term, amount: float) -> float:
     """Bound a fold of linear aggregates by the range of each of them."""
-    one_each = term.owners == term.factor.size
+    one_each = term.owners == term.factor.size and term.beside is None
     if not isinstance(term.shape, Identity) or not one_each or term.limit is not None:
         return -inf
     least = np.array([_aggregate(problem, term, k, amount) for k in range(term.owners)])
@@ -175,6 +184,28 @@ def _excess(problem: Problem, term: Term, threshold: IntArray) -> float:
     linear.add(1.0, term.family)
     total = _least(problem, linear)[0] + float(term.family.constant.sum())
     return float(term.factor.min()) * max(total - float(threshold.sum()), 0.0)
+
+
+def _convex(problem: Problem, term: Term, shape: Convex) -> float:
+    """The flattest stretches of all lines that together are as long as the total.
+
+    A line that is 0 up to its first threshold and from 0 on; else nothing is said.
+    """
+    threshold = shape.threshold
+    if threshold.size == 0 or threshold[:, 0].min() < 0 or np.any(np.diff(threshold, axis=1) < 0):
+        return 0.0
+    linear = _Linear()
+    linear.add(1.0, term.family)
+    total = _least(problem, linear)[0] + float(term.family.constant.sum())
+    if not isfinite(total) or total <= 0:
+        return 0.0
+    start = np.concatenate([np.zeros((term.factor.size, 1), np.int64), threshold], axis=1)
+    length = np.append(np.diff(start, axis=1), np.full((term.factor.size, 1), ceil(total)), axis=1)
+    steep = np.concatenate(
+        [np.zeros((term.factor.size, 1)), np.cumsum(shape.slope, axis=1)], axis=1
+    )
+    price = (term.factor[:, None] * steep * length).ravel()
+    return _cover(price, length.ravel().astype(np.float64), total, np.ones(price.size))
 
 
 def _steps(problem: Problem, term: Term, block: IntArray) -> float:

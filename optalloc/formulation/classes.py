@@ -65,10 +65,13 @@ class NodeClasses:
 
 
 def merge_tasks(
-    columns: Columns, allowed: AllowedEntries, policies: Iterable[Policy], merge: bool = True
+    columns: Columns, allowed: AllowedEntries, policies: Sequence[Policy], merge: bool = True
 ) -> TaskClasses:
     """Merge identical tasks; those that a policy splits become classes of one."""
-    kind = _task_kinds(columns, allowed) if merge else np.arange(columns.tasks, dtype=np.int64)
+    kind = np.arange(columns.tasks, dtype=np.int64)
+    if merge:
+        seen = [factored for policy in policies for factored in policy.contributions(columns)]
+        kind = _task_kinds(columns, allowed, seen)
     split = np.zeros(columns.tasks, bool)
     for policy in policies:
         split |= policy.splits(columns)
@@ -90,7 +93,7 @@ def merge_tasks(
     return TaskClasses(task, count, of_class[order], of_task[order], of_count[order])
 
 
-def _task_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
+def _task_kinds(columns: Columns, allowed: AllowedEntries, seen: Sequence[Factored]) -> IntArray:
     """Number task entries: those with equal numbers are told apart by nothing."""
     tasks = np.arange(columns.tasks, dtype=np.int64)
     table = columns.row_number[columns.row_start[:-1]] >= 0
@@ -104,7 +107,7 @@ def _task_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
     in_order = np.lexsort((columns.membership_group, columns.membership_task))
     return _alike(
         [
-            _sequences(_row_kinds(columns, allowed), np.diff(columns.row_start)),
+            _sequences(_row_kinds(columns, allowed, seen), np.diff(columns.row_start)),
             table.astype(np.int64),
             columns.required.astype(np.int64),
             columns.weight,
@@ -117,10 +120,10 @@ def _task_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
     )
 
 
-def _row_kinds(columns: Columns, allowed: AllowedEntries) -> IntArray:
+def _row_kinds(columns: Columns, allowed: AllowedEntries, seen: Sequence[Factored]) -> IntArray:
     """Number rows by all that they demand, draw and yield, and where they may run."""
     rows = np.arange(columns.rows)
-    lines = [line for q in (*columns.demand, columns.cost) for line in q.signature(rows).T]
+    lines = [line for q in (*columns.demand, columns.cost, *seen) for line in q.signature(rows).T]
     lines += [columns.row_replicas, columns.row_throughput.view(np.int64)]
     lines += [columns.row_within, columns.row_per_node]
     lines += [columns.power.row, columns.energy.row, columns.money.row, allowed.row_kind]

@@ -405,9 +405,11 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     values = shaped.scaled(term.factor)
     if term.reduce == "sum":
         total = values.summed(term.owner, term.owners)
-        return total.combined() if np.unique(term.owner).size < values.size else total
-    fold = largest if term.reduce == "max" else smallest
-    return fold(model, values, term.owner, term.owners, side)
+        total = total.combined() if np.unique(term.owner).size < values.size else total
+    else:
+        fold = largest if term.reduce == "max" else smallest
+        total = fold(model, values, term.owner, term.owners, side)
+    return total if term.beside is None else total.plus(expand(encoding, term.beside)).combined()
 
 
 def _counted(y: Linear, term: Term) -> tuple[Linear, Shape, Term]:

@@ -29,6 +29,12 @@ class Evaluator:
 
     def reduced(self, term: Term) -> IntArray:
         """Value of each j of a term, before any limit."""
+        folded = self._folded(term)
+        if term.beside is None:
+            return folded
+        return folded + self.expression(expand(self.encoding, term.beside))
+
+    def _folded(self, term: Term) -> IntArray:
         y = self.expression(expand(self.encoding, term.family))
         shaped = term.shape.value(y) * term.factor
         if term.reduce == "sum":

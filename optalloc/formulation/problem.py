@@ -80,6 +80,7 @@ class Problem:
         self.node_classes: NodeClasses = merge_nodes(self.columns, self.allowed, active, merge)
         self.joint = merge and self.columns.shaped and sees_no_tasks(self.columns, active)
         """Whether classes share blocks: nothing but the choices tells them apart."""
+        self._seen = [factored for p in active for factored in p.contributions(self.columns)]
         self._anchors: dict[int, Anchors] = {}
         self._make_choices()
 
@@ -136,7 +137,7 @@ class Problem:
         size = np.where(share > 0, self.choice_replicas, 0)
         of_class = np.zeros_like(self.choice_class) if self.joint else self.choice_class
         lines = [of_class, number, columns.row_within[row], share, size]
-        signature = [d.signature(row) for d in (*columns.demand, columns.cost)]
+        signature = [d.signature(row) for d in (*columns.demand, columns.cost, *self._seen)]
         signature.append(self.allowed.row_kind[row, None])
         return np.concatenate([np.stack(lines, axis=1), *signature], axis=1)
 

@@ -126,6 +126,50 @@ class Excess(Shape):
 
 
 @dataclass(frozen=True)
+class Convex(Shape):
+    """A convex line that bends upwards: ``sum over s of slope[s] * max(0, y - threshold[s])``.
+
+    It is 0 up to the first threshold, and from each threshold on it grows faster by its slope. Any
+    convex function of an integer that does not fall has this form, exact at as many points as one
+    wants.
+
+    Parameters
+    ----------
+    threshold, slope : (aggregates, bends)
+        Where the line of each aggregate bends, and by how much: at least 0. A slope of 0 is no
+        bend.
+    """
+
+    threshold: IntArray
+    slope: IntArray
+
+    def value(self, y: IntArray) -> IntArray:
+        above = np.maximum(y[:, None] - self.threshold, 0)
+        return np.asarray((self.slope * above).sum(axis=1), np.int64)
+
+    def at(self, index: IntArray) -> Shape:
+        return Convex(self.threshold[index], self.slope[index])
+
+    def bounds(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+        return self.value(low), self.value(high)
+
+    def milp(self, model: Model, y: Linear, side: Side) -> Linear:
+        return self._summed(model, y, side)
+
+    def cpsat(self, model: Model, y: Linear, side: Side) -> Linear:
+        return self._summed(model, y, side)
+
+    def _summed(self, model: Model, y: Linear, side: Side) -> Linear:
+        """Every bend is an excess over its threshold."""
+        total = Linear.of_constants(np.zeros(y.size, np.int64))
+        for s in range(self.slope.shape[1]):
+            bends = np.flatnonzero(self.slope[:, s])
+            excess = Excess(self.threshold[bends, s]).encode(model, y.take(bends), side)
+            total = total.plus(excess.scaled(self.slope[bends, s]).summed(bends, y.size))
+        return total
+
+
+@dataclass(frozen=True)
 class Steps(Shape):
     """How many blocks are begun: ``ceil(y / block)`` for ``y >= 0``.
 

@@ -1,4 +1,6 @@
-"""Terms: ``outer over j of reduce over k in j of factor * shape(y_k)``, over aggregates ``y``.
+"""Terms: ``outer over j of (reduce over k in j of factor * shape(y_k)) + b_j``.
+
+The ``y`` are aggregates, and so are the ``b`` of those terms that have some.
 
 Aggregates come in families: linear functions of the decisions, one per (part, domain), where a
 part is a set of tasks (a group, a task, all) and a domain a set of nodes. Their coefficients stay
@@ -163,6 +165,8 @@ class Term:
         Valid inequalities that tighten the relaxation.
     obligation
         How the limit depends on which tasks there are, if it does.
+    beside
+        One aggregate for each j, added as it is; None adds nothing.
     """
 
     family: Family
@@ -175,6 +179,12 @@ class Term:
     limit: Limit | None = None
     linked: tuple[Linked, ...] = ()
     obligation: Obligation | None = None
+    beside: Family | None = None
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """All aggregates."""
+        return (self.family,) if self.beside is None else (self.family, self.beside)
 
 
 @dataclass(frozen=True)

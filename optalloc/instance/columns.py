@@ -10,11 +10,12 @@ single row where it has none).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Hashable, Sequence, Set
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from optalloc.instance import quanta
 from optalloc.instance.factored import Factored, Part
 from optalloc.instance.model import DEVICE, NODE, Configuration, Instance, Lookup, Quantity
-from optalloc.instance.policy import Number
+from optalloc.instance.stated import cost_quantum, delay_quantum, resource_quantum
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -60,7 +61,8 @@ class Draw:
     row : (rows,)
         Drawn by a task that runs in this row.
     share
-        Drawn by each replica of a task without configurations, (rows, nodes).
+        Drawn by each replica, (rows, nodes): of a task without configurations, or of any task
+        where the draw of a row is shared among its replicas.
     """
 
     quantum: Fraction
@@ -95,6 +97,8 @@ class Columns:
         Replicas that run now, summed over the identical tasks of an entry.
     group_kind : tuple of str
         Kind of each group; `membership_task`, `membership_group` are the pairs.
+    memo : dict
+        What policies make of the columns, kept with them (see `policy.once`).
     """
 
     @classmethod
@@ -105,6 +109,7 @@ class Columns:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self._attributes: dict[str, Attribute] = {}
+        self.memo: dict[Hashable, Any] = {}
         self._read_nodes(instance)
         self._read_rows(instance)
         self._read_tasks(instance)
@@ -389,6 +394,12 @@ class Columns:
         by_task = self._factored([t.cost for t in self.instance.tasks], self.cost_quantum, up=False)
         return by_task.take(self.row_task)
 
+    @cached_property
+    def delay(self) -> tuple[Factored, Fraction]:
+        """Delay of a request of each row on each node, in quanta, and the quantum in seconds."""
+        stated, quantum = [t.delay_s for t in self.instance.tasks], delay_quantum(self.instance)
+        return self._factored(stated, quantum, up=False).take(self.row_task), quantum
+
     # -- rates ---------------------------------------------------------------------------------
 
     @cached_property
@@ -411,9 +422,20 @@ class Columns:
         return np.array([t.weight for t in self.instance.tasks], float)
 
     @cached_property
+    def request_rate(self) -> FloatArray:
+        """Requests/s of each replica of a row."""
+        stated = np.array([task.requests_s for task in self.instance.tasks], float)
+        return np.asarray(stated[self.row_task] / self.row_replicas, float)
+
+    @cached_property
     def power(self) -> Draw:
         """Watts."""
         return self._draw(np.ones(self.rows), 1.0, 1.0, price=False)
+
+    @cached_property
+    def power_of_replicas(self) -> Draw:
+        """Watts, where each replica of a row draws the same share of the row's."""
+        return self._draw(np.ones(self.rows), 1.0, 1.0, price=False, shared=True)
 
     @cached_property
     def energy(self) -> Draw:
@@ -437,7 +459,9 @@ class Columns:
         timed = ~np.isnan(work) & (rate > 0)
         return np.where(timed, np.nan_to_num(work) / np.where(rate > 0, rate, 1.0), horizon)
 
-    def _draw(self, seconds: FloatArray, horizon: float, scale: float, price: bool) -> Draw:
+    def _draw(
+        self, seconds: FloatArray, horizon: float, scale: float, price: bool, shared: bool = False
+    ) -> Draw:
         nodes, energy = self.instance.nodes, self.instance.energy
         idle = np.array([n.idle_w for n in nodes], float)
         on = idle * horizon * scale
@@ -445,14 +469,16 @@ class Columns:
             on = on + np.array([n.price_h for n in nodes], float) * horizon / 3600
         watts = np.array([row.watts if row else 0 for row in self.row_configuration], float)
         row = watts * seconds * scale
+        each = row / self.row_replicas if shared else np.zeros(self.rows)
+        row = np.zeros(self.rows) if shared else row
         share, sample = self._share(energy.share, horizon * scale)
-        quantum = quanta.choose(np.concatenate([on, row, sample]))
+        quantum = quanta.choose(np.concatenate([on, row, each, sample]))
         return Draw(
             quantum,
             quanta.nearest(on, quantum)[self.node_entry],
             quanta.nearest(row, quantum),
             Factored(
-                np.zeros(self.rows, np.int64),
+                quanta.nearest(each, quantum),
                 tuple(Part(i, c, quanta.nearest(v, quantum)) for i, c, v in share),
             ),
         )
@@ -519,51 +545,3 @@ def resource_names(instance: Instance, demanded: Set[str] | None = None) -> tupl
     if DEVICE in demanded or any(node.devices for node in instance.nodes):
         names[DEVICE] = None
     return tuple(names)
-
-
-def resource_quantum(instance: Instance, name: str) -> Fraction:
-    """Quantum of a resource: stated, or chosen from every number stated of it."""
-    stated = instance.resources.get(name)
-    if stated is not None and stated.quantum is not None:
-        return quanta.exact(stated.quantum)
-    if name == DEVICE:
-        return Fraction(1)
-    seen: list[Number] = [node.capacity[name] for node in instance.nodes if name in node.capacity]
-    seen += [node.safety[name] for node in instance.nodes if name in node.safety]
-    seen += [row.demand[name] for row in _all_configurations(instance) if name in row.demand]
-    demands = [task.demand[name] for task in instance.tasks if name in task.demand]
-    return quanta.choose(seen + _numbers(instance, demands))
-
-
-def cost_quantum(instance: Instance) -> Fraction:
-    """Quantum of the tasks' placement costs, chosen from every number stated."""
-    return quanta.choose(_numbers(instance, [task.cost for task in instance.tasks]))
-
-
-def _all_configurations(instance: Instance) -> Iterator[Configuration]:
-    for table in instance.configurations.values():
-        yield from table
-    for task in instance.tasks:
-        if not isinstance(task.configurations, str):
-            yield from task.configurations
-
-
-def _numbers(instance: Instance, quantities: Sequence[Quantity]) -> list[Number]:
-    """Every number that quantities state, those of shared tables once."""
-    seen: list[Number] = []
-    tables: set[str] = set()
-    for quantity in quantities:
-        if isinstance(quantity, int | float):
-            seen.append(quantity)
-        elif isinstance(quantity, str):
-            tables.add(quantity)
-        elif isinstance(quantity, tuple):
-            seen += quantity
-        else:
-            seen += _of_table(quantity)
-    return seen + [number for name in tables for number in _of_table(instance.tables[name])]
-
-
-def _of_table(table: Lookup) -> list[Number]:
-    default = [] if table.default is None else [table.default]
-    return [*table.values.values(), *default]

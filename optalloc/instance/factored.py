@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +61,13 @@ class Factored:
             tuple(Part(p.index[rows], p.column, p.values) for p in self.parts),
         )
 
+    def only(self, rows: NDArray[np.bool_]) -> Factored:
+        """Make all other rows 0."""
+        return Factored(
+            np.where(rows, self.base, 0),
+            tuple(Part(np.where(rows, p.index, -1), p.column, p.values) for p in self.parts),
+        )
+
     def signature(self, rows: IntArray) -> IntArray:
         """Describe rows by integers, (rows, k): equal lines mean equal values on every node."""
         lines = [self.base[rows], *(p.index[rows] for p in self.parts)]
@@ -76,6 +84,50 @@ class Factored:
         return not self.base.any() and not any(p.values.any() for p in self.parts)
 
 
+def tabulate(
+    evaluate: Callable[[IntArray, IntArray], IntArray],
+    own: Sequence[NDArray[np.generic]],
+    numbers: Sequence[Factored],
+    nodes: int,
+) -> Factored:
+    """Tabulate a function of row and node, once for all rows and nodes that are alike to it.
+
+    Parameters
+    ----------
+    evaluate
+        The function, of rows and nodes (arrays that broadcast).
+    own : each (rows,)
+        What it knows of a row by itself; of 8 bytes each.
+    numbers
+        What it knows of a row on a node.
+    nodes
+        Number of nodes.
+    """
+    rows = np.arange(own[0].size, dtype=np.int64)
+    lines = [np.ascontiguousarray(column).view(np.int64)[:, None] for column in own]
+    lines += [number.signature(rows) for number in numbers]
+    _, row, line = np.unique(
+        np.concatenate(lines, axis=1), axis=0, return_index=True, return_inverse=True
+    )
+    columns = [part.column for number in numbers for part in number.parts]
+    _, node, column = np.unique(
+        np.stack([np.zeros(nodes, np.int64), *columns]),
+        axis=1,
+        return_index=True,
+        return_inverse=True,
+    )
+    values = evaluate(row[:, None], node[None, :])
+    if node.size == 1:
+        return Factored(values[line.ravel(), 0])
+    return Factored(np.zeros_like(rows), (Part(line.ravel(), column.ravel(), values),))
+
+
 def constant(rows: int, value: int = 1) -> Factored:
     """Make the same number for every row and node."""
     return Factored(np.full(rows, value, np.int64))
+
+
+def by_column(rows: int, values: IntArray, column: IntArray) -> Factored:
+    """Make a number that any row has on each node: that of the node's column of values."""
+    zeros = np.zeros(rows, np.int64)
+    return Factored(zeros, (Part(zeros, column.ravel(), values[None, :]),))

@@ -185,6 +185,14 @@ class Task(Stated, frozen=True):
         Node(s) on which it runs now, one per replica (one name where all are on the same node).
     move_cost
         Cost of moving one replica, for the ``task-move-cost`` policy.
+    requests_s
+        Requests/s that the task answers, all its replicas the same share, for the
+        ``response-time`` and ``response-limit`` policies.
+    delay_s
+        Seconds that a request and its answer are under way between where they come from and the
+        node: the round trip and the transfer of their bytes.
+    response_s
+        Largest mean response time of its requests, for the ``response-limit`` policy.
     groups
         Names of the groups it belongs to.
     count
@@ -206,6 +214,9 @@ class Task(Stated, frozen=True):
     forbid: Field[Mapping[str, Sequence[str]], dict[str, tuple[str, ...]]] = kept({})
     current: Field[str | Sequence[str] | None, str | tuple[str, ...] | None] = kept(None)
     move_cost: Number = 1
+    requests_s: Number = 0
+    delay_s: Field[Stateable, Quantity] = kept(0)
+    response_s: Number | None = None
     groups: Several[str] = kept(())
     count: int = 1
 

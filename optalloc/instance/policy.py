@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
+    from optalloc.instance.factored import Factored
     from optalloc.instance.model import Instance
 
 Number = int | float
+T = TypeVar("T")
 Sense = Literal["min", "max"]
 Fault = tuple[str, str]
 """Where (a path below the policy, such as ``.resource``) and what was expected there."""
@@ -90,9 +92,21 @@ class Policy(
         """Resources (by index) whose load the policy keeps within every node's capacity."""
         return ()
 
+    def contributions(self, columns: Columns) -> tuple[Factored, ...]:
+        """What replicas add beside demands and costs: merged ones are equal in it as well."""
+        return ()
+
     def problems(self, instance: Instance) -> Iterator[Fault]:
         """Everything wrong with the policy's own fields (references, ranges)."""
         return iter(())
+
+
+def once(columns: Columns, key: Hashable, make: Callable[[], T]) -> T:
+    """What follows from the columns, made on first use."""
+    if key not in columns.memo:
+        columns.memo[key] = make()
+    found: T = columns.memo[key]
+    return found
 
 
 def label_policies(policies: tuple[Policy, ...]) -> tuple[str, ...]:

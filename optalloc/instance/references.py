@@ -92,3 +92,17 @@ def counted_together(instance: Instance, groups: tuple[str, ...], kind: str) -> 
         if task.count > 1 and max(sizes) > 1 and (every or not chosen.isdisjoint(task.groups)):
             yield "", f"expected gangs stated one by one; task {task.name} has a count"
             return
+
+
+def unknown_domains(
+    instance: Instance, path: str, scope: str, names: Iterable[str]
+) -> Iterator[Fault]:
+    """Report domains of a scope that no node is in; those of `NODE` are concrete nodes."""
+    known = {node.domains[scope] for node in instance.nodes if scope in node.domains}
+    if scope == NODE:
+        for node in instance.nodes:
+            copies = [f"{node.name}/{i}" for i in range(node.count)]
+            known.update(copies if node.count > 1 else [node.name])
+    for name in names:
+        if name not in known:
+            yield f"{path}.{name}", f"expected the name of a domain ({choices(known)})"

@@ -27,7 +27,17 @@ from optalloc.instance.schema import document_type
 
 PUBLISHED = Path(__file__).with_name("schema.json")
 """The schema as the package publishes it."""
-ABOVE_0 = {"flops", "memory_gib", "memory_bandwidth", "reference", "horizon_s", "quantum", "ratio"}
+ABOVE_0 = {
+    "flops",
+    "horizon_s",
+    "memory_bandwidth",
+    "memory_gib",
+    "quantum",
+    "ratio",
+    "reference",
+    "response_s",
+}
+
 AT_LEAST_1 = {"count", "replicas", "pue"}
 """Fields whose numbers have other bounds than all others, which are at least 0."""
 LIMITS = {"at_most", "at_least"}

@@ -6,9 +6,12 @@ For an M/M/1 queue of service rate mu and arrival rate lambda (both in work/s): 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import floor
 
 from optalloc.instance.errors import InstanceError
+from optalloc.instance.model import Lookup
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,49 @@ class Site:
         """
         left = limit_s - self.transfer_s(request_bytes, answer_bytes)
         return self.service_rate - 1 / left if left > 0 else float("-inf")
+
+
+def chord_loads(capacity: int, error: float, last: float) -> list[int]:
+    """Whole loads from 0 on between which chords of ``load / (capacity - load)`` are near enough.
+
+    That is the mean number of requests waiting and served, in work/s as in requests/s. A chord from
+    utilisation a to b is above it by at most ``(sqrt(b) - sqrt(a))**2 / ((1 - a) * (1 - b))`` of
+    it; at whole loads it never is where they are neighbours.
+
+    Parameters
+    ----------
+    capacity
+        What the node serves, at least 1.
+    error
+        Largest relative error.
+    last
+        Utilisation below 1 beyond which there is no load any more.
+    """
+    loads, end = [0], int(last * capacity)
+    while loads[-1] < end:
+        a = loads[-1] / capacity
+        c = error * (1 - a)
+        b = ((a**0.5 + (c * (1 + c - a)) ** 0.5) / (1 + c)) ** 2
+        loads.append(min(max(loads[-1] + 1, floor(b * capacity)), end))
+    return loads
+
+
+def delay_table(
+    by: str,
+    sites: Mapping[str, Site],
+    request_bytes: float = 0.0,
+    answer_bytes: float = 0.0,
+) -> Lookup:
+    """Make the ``delay_s`` of tasks whose requests have so many bytes, by what site a node is at.
+
+    Parameters
+    ----------
+    by
+        The nodes' attribute: a label or a domain scope.
+    sites
+        The site for each of its values, as seen from where the requests come from.
+    request_bytes, answer_bytes
+        Mean size of a request and its answer.
+    """
+    seconds = {name: site.transfer_s(request_bytes, answer_bytes) for name, site in sites.items()}
+    return Lookup(by=by, values=seconds)

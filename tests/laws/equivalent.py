@@ -107,6 +107,36 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "1 -> 0",
     ): ONE_PART,
     (
+        "build_response_limit",
+        "room = np.maximum(np.tile(capacity, rows.size) - need, 0)",
+        "Sub -> Add",
+    ): SLACK,
+    (
+        "build_response_limit",
+        "room = np.maximum(np.tile(capacity, rows.size) - need, 0)",
+        "0 -> 1",
+    ): SLACK,
+    (
+        "build_response_limit",
+        "room = np.maximum(np.tile(capacity, rows.size) - need, 0)",
+        "0 -> -1",
+    ): "where a need is more than the capacity, the rule lets nothing that has it come anyway",
+    (
+        "_alike",
+        "kind = np.full(columns.rows, -1, np.int64)",
+        "1 -> 2",
+    ): "any negative number marks a row of no kind",
+    (
+        "build_response_time",
+        "under_way = single(placed=(Placed(policy.delays(columns), problem.everywhere(), 1),))",
+        "1 -> 2",
+    ): ONE_PART,
+    (
+        "build_response_time",
+        "under_way = single(placed=(Placed(policy.delays(columns), problem.everywhere(), 1),))",
+        "1 -> 0",
+    ): ONE_PART,
+    (
         "_metric",
         "placed=(Placed(draw.share, problem.everywhere(), 1),), chosen=(Chosen(draw.row),)",
         "1 -> 2",
@@ -238,7 +268,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     ): EXACT,
     (
         "_reduced",
-        "return total.combined() if np.unique(term.owner).size < values.size else total",
+        "total = total.combined() if np.unique(term.owner).size < values.size else total",
         "Lt -> LtE",
     ): COMBINED,
     (

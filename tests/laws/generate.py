@@ -36,6 +36,8 @@ ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.Transien
 """Classes that tell replicas that stay from those that arrive."""
 SINGLE = (p.Span,)
 """Classes that tell gangs apart, which are stated one by one then."""
+APART = (p.PowerCap, p.ResponseLimit, p.ResponseTime)
+"""Classes that are at work together, in instances of their own, in which tasks answer requests."""
 GROUPS = ("g0", "g1", "g2")
 T = TypeVar("T")
 Fields = dict[str, Any]
@@ -135,6 +137,25 @@ def _safety_capacity(rng: Random) -> Fields:
 @draws(p.PeakLoad)
 def _peak_load(rng: Random) -> Fields:
     return {"resource": rng.choice(["cpu", "mem"])}
+
+
+@draws(p.ResponseLimit)
+def _response_limit(_rng: Random) -> Fields:
+    return {"resource": "cpu"}
+
+
+@draws(p.ResponseTime)
+def _response_time(rng: Random) -> Fields:
+    return {"resource": "cpu", "error": rng.choice([0.02, 0.5])}
+
+
+@draws(p.PowerCap)
+def _power_cap(rng: Random) -> Fields:
+    watts = [rng.choice([0, 60, 120, 150.5, 200, 300]) for _ in RACKS]
+    caps = dict(zip(RACKS, watts, strict=True))
+    if rng.random() < 0.5:
+        return {"scope": _scope(rng), "watts": watts[0]}
+    return {"scope": "rack", "watts": {r: w for r, w in caps.items() if rng.random() < 0.8}}
 
 
 @draws(p.Balance)
@@ -310,6 +331,24 @@ def _unit_task(rng: Random, t: int, nodes: tuple[Node, ...], demand: int) -> Tas
     )
 
 
+def _asked(rng: Random, instance: Instance) -> Instance:
+    """The instance with tasks that answer requests, most of them in limited time."""
+
+    def delay() -> Quantity:
+        seconds: list[Quantity] = [0, 0, 0.1, 0.25, 1]
+        listed = tuple(rng.choice([0, 0.2, 0.5]) for _ in instance.nodes)
+        by_rack = Lookup(by="rack", values={"r0": rng.choice([0, 0.5])}, default=0.3)
+        return rng.choice([*seconds, listed, by_rack])
+
+    def requests(task: Task, first: bool) -> Fields:
+        rate = rng.choice([0.5, 1, 1, 2, 3] if first else [0, 0.5, 1, 2, 3])
+        limits = [None, 0.5, 0.5, 1, 1.5, 2, 4] if rate else [None]
+        return {"requests_s": rate, "delay_s": delay(), "response_s": rng.choice(limits)}
+
+    tasks = [replace(task, **requests(task, not t)) for t, task in enumerate(instance.tasks)]
+    return _restated(instance, tasks=tuple(tasks))
+
+
 # -- instances ---------------------------------------------------------------------------------
 
 
@@ -410,6 +449,10 @@ def _policy(rng: Random, policy_class: type[Policy], t: int) -> Policy:
 def fitting(policy: Policy, instance: Instance) -> Policy:
     """The policy without references to what an instance does not have."""
     known = set(instance.columns.resources)
+    if isinstance(policy, p.PowerCap) and isinstance(policy.watts, dict):
+        racks = {node.domains.get("rack") for node in instance.nodes}
+        caps = {rack: watts for rack, watts in policy.watts.items() if rack in racks}
+        return replace(policy, watts=caps)
     if isinstance(policy, p.PairMoveCost):
         values = instance.columns.attribute(policy.by).values
         costs = {
@@ -473,8 +516,10 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
     single = policy_class in SINGLE
     space = _grown(rng, unit, crowded, policy_class is p.Gangs or single, single)
+    if policy_class in APART:
+        space = space_of(_asked(rng, space.instance))
     # Gangs have instances of their own.
-    own = (policy_class, p.Gangs, *SINGLE)
+    own = (policy_class, p.Gangs, *SINGLE, *APART)
     others = [c for c in policy_classes().values() if c not in own]
     if unit:
         others = [c for c in others if c.merges_nodes or rng.random() < 0.02]
@@ -482,6 +527,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     if "mem" not in space.instance.resources:
         others = [c for c in others if c not in needs_mem]
     classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]
+    if policy_class in APART:
+        classes = [policy_class, *(c for c in APART if c is not policy_class), *classes[1:4]]
     focus = _policy(rng, policy_class, 0)
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
     if rng.random() < 0.15 and policy_class not in (
@@ -547,6 +594,7 @@ def shuffled(instance: Instance, rng: Random) -> Instance:
             task,
             demand={name: listed(quantity) for name, quantity in task.demand.items()},
             cost=listed(task.cost),
+            delay_s=listed(task.delay_s),
             # The rows of a task that runs now have an order: the first says what it demands.
             configurations=task.configurations
             if task.current

@@ -84,5 +84,77 @@ HANDMADE = {
         policies=(p.Throughput(raw=True),),
         objective="throughput",
     ),
+    "a task that must be answered fast keeps others away": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 6}), Node(name="n1", capacity={"cpu": 4})),
+        tasks=(
+            Task(
+                name="t0",
+                demand={"cpu": 1},
+                requests_s=1,
+                delay_s=(0.25, 0.75),
+                response_s=1,
+                cost=(0, 1),
+                count=2,
+            ),
+            Task(name="t1", demand={"cpu": 2}, requests_s=2, response_s=0.5, cost=(0, 2)),
+            Task(name="t2", demand={"cpu": 1}, required=False, weight=2, cost=(0, 1)),
+        ),
+        policies=(p.ResponseLimit(resource="cpu"), p.AssignmentCost()),
+        objective="admitted > assignment-cost",
+    ),
+    "nobody asks for a fast answer": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 3}), Node(name="n1", capacity={"cpu": 2})),
+        tasks=(Task(name="t0", demand={"cpu": 2}, cost=(0, 1), count=2),),
+        policies=(p.ResponseLimit(resource="cpu"), p.AssignmentCost()),
+        objective="assignment-cost",
+    ),
+    "the rows of a task need different speeds": Instance(
+        nodes=(Node(name="n0", capacity={"cpu": 5}), Node(name="n1", capacity={"cpu": 9})),
+        tasks=(
+            Task(
+                name="t0",
+                demand={"cpu": 2},
+                configurations=(
+                    Configuration(name="c0", replicas=1, throughput=1),
+                    Configuration(name="c1", replicas=2, throughput=3, demand={"cpu": 1}),
+                    Configuration(name="c2", replicas=2, throughput=4, demand={"cpu": 4}),
+                ),
+                requests_s=2,
+                response_s=0.5,
+                count=2,
+            ),
+        ),
+        policies=(p.ResponseLimit(resource="cpu"), p.Throughput(raw=True)),
+        objective="throughput",
+    ),
+    "a gang draws power in two racks": Instance(
+        nodes=tuple(
+            Node(
+                name=f"n{k}",
+                capacity={"cpu": 2},
+                idle_w=10 * k,
+                domains={"rack": f"r{k % 2}"} if k < 3 else {},
+            )
+            for k in range(4)
+        ),
+        tasks=(
+            Task(
+                name="t0",
+                demand={"cpu": 1},
+                configurations=(
+                    Configuration(name="c0", replicas=3, watts=90, throughput=3),
+                    Configuration(name="c1", replicas=2, watts=50, throughput=2),
+                ),
+                count=2,
+                required=False,
+            ),
+        ),
+        policies=(
+            p.PowerCap(scope="rack", watts={"r0": 80, "r1": 60}),
+            p.Throughput(raw=True),
+            p.Power(),
+        ),
+        objective="throughput > power",
+    ),
 }
 """By what they are about."""

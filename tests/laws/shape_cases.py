@@ -136,6 +136,34 @@ def _drawn_excess(rng: Random) -> Drawn:
     return drawn
 
 
+def _drawn_convex(rng: Random) -> Drawn:
+    lower, upper, y = aggregates(rng, CASES)
+    bends = rng.choice([1, 2, 3])
+    threshold = np.array([[rng.randint(-3, 7) for _ in range(bends)] for _ in range(CASES)])
+    slope = np.array([[rng.choice([0, 1, 1, 3]) for _ in range(bends)] for _ in range(CASES)])
+    # A line that does not bend at all has columns of its own for nothing.
+    slope[:, 0] = np.maximum(slope[:, 0], rng.choice([0, 1]))
+    shape = shapes.Convex(threshold.astype(np.int64), slope.astype(np.int64))
+
+    def height(v: float, k: int) -> float:
+        return float(sum(s * max(0, v - t) for t, s in zip(threshold[k], slope[k], strict=True)))
+
+    def reference(v: IntArray) -> IntArray:
+        return np.array([height(a, k) for k, a in enumerate(v)], np.int64)
+
+    def relaxed(v: FloatArray, side: Side) -> FloatArray:
+        if side == "over":
+            return np.array([height(a, k) for k, a in enumerate(v)])
+        low, high = reference(drawn.box[0]), reference(drawn.box[1])
+        width = np.maximum(drawn.box[1] - drawn.box[0], 1)
+        return np.asarray(low + (high - low) * (v - drawn.box[0]) / width, float)
+
+    drawn = Drawn(
+        shape, shape.encode, lower, upper, y, ("over", "under", "exact"), reference, relaxed
+    )
+    return drawn
+
+
 def _drawn_steps(rng: Random) -> Drawn:
     lower, upper, y = aggregates(rng, CASES, least=0)
     # Blocks of all or of some aggregates are smaller than these can be: other encodings.
@@ -240,6 +268,7 @@ def _relaxed_largest(v: FloatArray, low: IntArray, high: IntArray) -> float:
 GENERATORS: dict[object, Callable[[Random], Drawn]] = {
     shapes.Identity: _drawn_identity,
     shapes.Excess: _drawn_excess,
+    shapes.Convex: _drawn_convex,
     shapes.Steps: _drawn_steps,
     shapes.Missing: _drawn_missing,
     shapes.largest: _drawn_fold(shapes.largest, max),

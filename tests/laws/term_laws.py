@@ -17,7 +17,7 @@ from optalloc.formulation.encoding import Encoding, add_rule, encode_metric
 from optalloc.formulation.evaluating import Evaluator
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
 from optalloc.formulation.terms import Chosen, Family, Fold, Limit, Membership, Metric, Placed, Term
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Policy
@@ -56,7 +56,20 @@ def _term(rng: Random, problem: Problem) -> Term:
     if rng.random() < 0.4:
         bound = np.array([rng.randint(-1, 4) for _ in range(owners)], np.int64)
         limit = Limit(rng.choice(["at_most", "at_least"]), bound)
-    return Term(family, shape, factor, owner.astype(np.int64), owners, reduce, outer, limit)
+    beside = _beside(rng, problem, owners) if rng.random() < 0.3 else None
+    owner = owner.astype(np.int64)
+    return Term(family, shape, factor, owner, owners, reduce, outer, limit, beside=beside)
+
+
+def _beside(rng: Random, problem: Problem, owners: int) -> Family:
+    """Replicas of some classes for each j, on some of the nodes."""
+    every = sorted({(rng.randrange(problem.classes), j) for j in range(owners) for _ in range(2)})
+    member = np.array(every, np.int64)
+    base = np.array([rng.randint(-1, 3) for _ in range(problem.columns.rows)], np.int64)
+    domain = np.array([rng.choice([-1, 0, 0]) for _ in range(problem.nodes)], np.int64)
+    membership = Membership(owners, member[:, 0].copy(), member[:, 1].copy())
+    constant = np.array([rng.randint(-1, 1) for _ in range(owners)], np.int64)
+    return Family(constant, (Placed(Factored(base), domain, 1, membership),))
 
 
 def _rule(rng: Random, encoding: Encoding, point: IntArray) -> Term:
@@ -64,7 +77,7 @@ def _rule(rng: Random, encoding: Encoding, point: IntArray) -> Term:
     term = _term(rng, encoding.problem)
     while term.limit is None or not _has_side(Metric(((1, term),)), "over"):
         term = _term(rng, encoding.problem)
-    kept = np.array(_reduced(term, _aggregates(encoding, term.family, point)), np.int64)
+    kept = np.array(_reduced(term, _all_aggregates(encoding, term, point)), np.int64)
     return replace(term, outer="sum", limit=replace(term.limit, bound=kept))
 
 
@@ -105,14 +118,18 @@ def _family(rng: Random, problem: Problem, counts: bool) -> Family:
 
 def _shape(rng: Random, size: int, counts: bool) -> Shape:
     numbers = np.array([rng.randint(1, 4) for _ in range(size)], np.int64)
-    shapes: list[Shape] = [Identity(), Excess(numbers - 2)]
+    shapes: list[Shape] = [Identity(), Excess(numbers - 2), _convex(numbers)]
     if counts:
         shapes += [Steps(numbers), Steps(numbers + 30), Missing()]
     return rng.choice(shapes)
 
 
-def value_of(metric: Metric, y_of: dict[int, IntArray]) -> int:
-    """The formula of terms, in loops; `y_of` has the aggregates of each term."""
+def _convex(numbers: IntArray) -> Convex:
+    return Convex(np.stack([numbers - 2, numbers], axis=1), np.stack([numbers, numbers], axis=1))
+
+
+def value_of(metric: Metric, y_of: dict[int, list[IntArray]]) -> int:
+    """The formula of terms, in loops; `y_of` has the aggregates of each term, then those beside."""
     total = metric.constant
     for t, (weight, term) in enumerate(metric.terms):
         reduced = _reduced(term, y_of[t])
@@ -124,11 +141,13 @@ def value_of(metric: Metric, y_of: dict[int, IntArray]) -> int:
     return total
 
 
-def _reduced(term: Term, y: IntArray) -> list[int]:
+def _reduced(term: Term, aggregates: list[IntArray]) -> list[int]:
+    y, *beside = aggregates
     groups: list[list[int]] = [[] for _ in range(term.owners)]
     for owner, factor, value in zip(term.owner, term.factor, term.shape.value(y), strict=True):
         groups[owner].append(int(factor * value))
-    return [FOLDS[term.reduce](group) for group in groups]
+    folded = [FOLDS[term.reduce](group) for group in groups]
+    return [value + sum(int(b[j]) for b in beside) for j, value in enumerate(folded)]
 
 
 @cache
@@ -164,12 +183,16 @@ def _values(formulated: Formulated, metric: Metric, points: IntArray) -> list[in
     found = []
     for point in points:
         aggregates = {
-            t: _aggregates(encoding, term.family, point) for t, (_, term) in enumerate(metric.terms)
+            t: _all_aggregates(encoding, term, point) for t, (_, term) in enumerate(metric.terms)
         }
         found.append(value_of(metric, aggregates))
         own = Evaluator(encoding, point).metric(metric)
         assert own == found[-1], "the formulation's own arithmetic"
     return found
+
+
+def _all_aggregates(encoding: Encoding, term: Term, point: IntArray) -> list[IntArray]:
+    return [_aggregates(encoding, family, point) for family in term.families]
 
 
 def _aggregates(encoding: Encoding, family: Family, point: IntArray) -> IntArray:

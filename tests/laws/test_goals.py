@@ -16,6 +16,7 @@ from optalloc.objective import read_objective
 SEEDS = 56
 """Instances for each policy class, in which it is at work among others."""
 OWN_SEEDS = {"gangs": 224, "span": 80}
+OWN_SEEDS |= dict.fromkeys(("power-cap", "response-limit", "response-time"), 56)
 """Classes that are at work in their own instances only have more of them."""
 CHUNKS = 4
 WANTED = 200

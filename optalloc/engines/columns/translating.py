@@ -53,7 +53,7 @@ class _Builder:
         if not term.owners:
             return
         forms = (self._as_dimension, self._as_groups, self._as_spread)
-        if not any(form(term) for form in forms):
+        if term.beside is not None or not any(form(term) for form in forms):
             raise Unsupported("a rule that nodes of a kind do not keep each by itself")
 
     def add_cost(self, term: Term, amount: int) -> None:

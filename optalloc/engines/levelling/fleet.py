@@ -172,6 +172,7 @@ def _peak(tables: Tables, term: int) -> tuple[FloatArray, FloatArray, FloatArray
     start, domain = tables.family_start[f], tables.domain[tables.family_domain[f]]
     mine = tables.entry_family == f
     same = np.array_equal(tables.entry_stay[mine], tables.entry_arrive[mine])
+    same &= bool(np.all(tables.entry_table[mine] < 0))
     whole = bool(np.all(tables.entry_base[mine] == start))
     inside = domain >= 0
     counters = start + domain[inside]

@@ -1,7 +1,7 @@
 """Counters: aggregates of parts and domains, their shapes, owners and folds.
 
-The value of an owner is the sum of ``factor * shape(counter)`` over its counters; a term folds its
-owners by sum, largest or smallest.
+The value of an owner is the sum of ``factor * shape(counter)`` over its counters, or the largest or
+smallest of some of them and the sum of the others; a term folds its owners likewise.
 """
 
 from __future__ import annotations
@@ -18,13 +18,17 @@ from optalloc.engines.local.state import (
     PARAMETER,
     SENSE,
     TERM,
+    TOP,
     State,
     Y,
 )
 from optalloc.engines.local.structs import compiled
-from optalloc.engines.local.tables import EXCESS, IDENTITY, MISSING, STEPS, Tables
+from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS, Tables
 
 FloatArray = NDArray[np.float64]
+
+NOBODY = -1
+"""No owner: it takes no changes."""
 
 
 @compiled
@@ -38,8 +42,14 @@ def _term(s: State, o: int) -> int:
 
 
 @compiled
-def _shaped(shape: int, y: float, parameter: float) -> float:
+def _shaped(t: Tables, shape: int, y: float, parameter: float) -> float:
     """Value of a one-place shape."""
+    if shape == CONVEX:
+        i, value = np.int64(parameter), 0.0
+        while y > t.bend_load[i]:
+            value += t.bend_slope[i] * (y - t.bend_load[i])
+            i += 1
+        return value
     if shape == EXCESS:
         return above(y - parameter)
     if shape == STEPS:
@@ -73,6 +83,7 @@ def start_counters(t: Tables, s: State) -> None:
     s.counter[:, FACTOR] = t.counter_factor
     s.counter[:, OWNER] = t.counter_owner
     s.owner[:, OWNED] = 0.0
+    s.owner[:, TOP] = -np.inf
     s.owner[:, BOUND] = t.owner_bound
     for o in range(t.owner_bound.size):
         s.owner[o, TERM] = t.owner_term[o]
@@ -96,8 +107,15 @@ def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
     if t.family_shape[f] == MISSING:
         value = _missing(y, s.counter[i + t.family_half[f], Y])
     else:
-        value = _shaped(t.family_shape[f], y, s.counter[i, PARAMETER])
-    s.owner[_owner(s, i), OWNED] += s.counter[i, FACTOR] * value
+        value = _shaped(t, t.family_shape[f], y, s.counter[i, PARAMETER])
+    o, fold = _owner(s, i), t.family_fold[f]
+    if fold == 0:
+        s.owner[o, OWNED] += s.counter[i, FACTOR] * value
+        return
+    top, value = s.owner[o, TOP], fold * s.counter[i, FACTOR] * value
+    if value > top:
+        s.owner[o, OWNED] += fold * (value - (top if top > -np.inf else 0.0))
+        s.owner[o, TOP] = value
 
 
 @compiled
@@ -146,6 +164,8 @@ def count(t: Tables, s: State, f: int, i: int, change: float) -> None:
     step = _shape_change(t, s, f, i, change)
     s.counter[i, Y] = y + change
     if step != 0.0:
+        if t.family_fold[f] != 0:
+            s.owner[_owner(s, i), TOP] += t.family_fold[f] * step
         _own(t, s, _owner(s, i), step)
 
 
@@ -180,7 +200,7 @@ def _replay(t: Tables, s: State, term: int, o: int, plays: bool) -> None:
 def oblige(t: Tables, s: State, f: int, o: int, number: float, obliged: bool) -> None:
     """Let a task that must be placed bring about an owner's limit, or what is placed alone."""
     i, before = t.owner_whole[o], _beyond(s, o, s.owner[o, OWNED])
-    shaped = _shaped(t.family_shape[f], s.counter[i, Y], s.counter[i, PARAMETER])
+    shaped = _shaped(t, t.family_shape[f], s.counter[i, Y], s.counter[i, PARAMETER])
     factor = 0.0 if obliged else -number
     s.owner[o, OWNED] += (factor - s.counter[i, FACTOR]) * shaped
     s.counter[i, FACTOR] = factor
@@ -201,9 +221,12 @@ def play(t: Tables, s: State, o: int, plays: bool) -> None:
 
 
 @compiled
-def entry_value(t: Tables, e: int, v: int) -> float:
-    """What a replica in a variant adds to the counter of an entry."""
-    return t.entry_arrive[e] if v & 1 else t.entry_stay[e]
+def entry_value(t: Tables, e: int, v: int, n: int) -> float:
+    """What a replica in a variant on a node adds to the counter of an entry."""
+    value = t.entry_arrive[e] if v & 1 else t.entry_stay[e]
+    if t.entry_table[e] >= 0:
+        value *= t.node_value[t.entry_table[e] + t.node_column[t.entry_map[e], n]]
+    return value
 
 
 @compiled
@@ -212,7 +235,7 @@ def count_replica(t: Tables, s: State, v: int, n: int, sign: float) -> None:
     block = v >> 1
     for e in range(t.entry_start[block], t.entry_start[block + 1]):
         f = t.entry_family[e]
-        at, change = t.domain[t.family_domain[f], n], sign * entry_value(t, e, v)
+        at, change = t.domain[t.family_domain[f], n], sign * entry_value(t, e, v, n)
         if at >= 0 and change != 0.0:
             count(t, s, f, t.entry_base[e] + at, change)
 
@@ -225,8 +248,8 @@ def count_move(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int) -> None:
         f, base = t.entry_family[e], t.entry_base[e]
         domain = t.domain[t.family_domain[f]]
         d1, d2 = domain[n1], domain[n2]
-        c1 = entry_value(t, e, v1) if d1 >= 0 else 0.0
-        c2 = entry_value(t, e, v2) if d2 >= 0 else 0.0
+        c1 = entry_value(t, e, v1, n1) if d1 >= 0 else 0.0
+        c2 = entry_value(t, e, v2, n2) if d2 >= 0 else 0.0
         if d1 == d2:
             c2 -= c1
         elif c1 != 0.0:
@@ -275,10 +298,35 @@ def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) 
 
 
 @compiled
+def _folded(t: Tables, s: State, f: int, i: int, change: float) -> float:
+    """What a counter that changes is worth in its owner's fold: the largest counts."""
+    y = s.counter[i, Y] + change
+    shaped = _shaped(t, t.family_shape[f], y, s.counter[i, PARAMETER])
+    return t.family_fold[f] * s.counter[i, FACTOR] * shaped
+
+
+@compiled
+def _fold_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
+    """What a change of a counter does to its owner, where the largest or smallest counts."""
+    o = _owner(s, i)
+    top, value = s.owner[o, TOP], _folded(t, s, f, i, change)
+    if value < top:
+        if _folded(t, s, f, i, 0.0) < top:
+            return 0.0
+        for k in range(t.fold_start[o], t.fold_start[o + 1]):
+            other = t.fold_counter[k]
+            if other != i:
+                value = max(value, _folded(t, s, f, other, 0.0))
+    return t.family_fold[f] * (value - top)
+
+
+@compiled
 def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
     """What a change of a counter does to its owner."""
     shape = t.family_shape[f]
     y = s.counter[i, Y]
+    if t.family_fold[f] != 0:
+        return _fold_change(t, s, f, i, change)
     if shape == IDENTITY:
         return s.counter[i, FACTOR] * change
     if shape == MISSING:
@@ -292,40 +340,57 @@ def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
         return s.counter[i, FACTOR] * step
     parameter = s.counter[i, PARAMETER]
     return s.counter[i, FACTOR] * (
-        _shaped(shape, y + change, parameter) - _shaped(shape, y, parameter)
+        _shaped(t, shape, y + change, parameter) - _shaped(t, shape, y, parameter)
     )
+
+
+@compiled
+def _both_deltas(
+    t: Tables, s: State, o1: int, change1: float, o2: int, change2: float, delta: FloatArray
+) -> float:
+    """Add what changes of two owners do to the quantities; they can be the same one."""
+    if o1 == o2:
+        return _owner_delta(t, s, o1, change1 + change2, delta)
+    return _owner_delta(t, s, o1, change1, delta) + _owner_delta(t, s, o2, change2, delta)
 
 
 @compiled
 def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> float:
     """Evaluate the counters if one more replica comes to a node."""
     block, violation = v >> 1, 0.0
+    owner, pending = NOBODY, 0.0
     for e in range(t.entry_start[block], t.entry_start[block + 1]):
         f = t.entry_family[e]
-        at, change = t.domain[t.family_domain[f], n], entry_value(t, e, v)
+        at, change = t.domain[t.family_domain[f], n], entry_value(t, e, v, n)
         if at >= 0 and change != 0.0:
             i = t.entry_base[e] + at
             if t.family_plain[f]:
                 violation += _plain_delta(s, i, change)
-            else:
-                step = _shape_change(t, s, f, i, change)
-                violation += _owner_delta(t, s, _owner(s, i), step, delta)
-    return violation
+                continue
+            step = _shape_change(t, s, f, i, change)
+            if step != 0.0:
+                if _owner(s, i) != owner:
+                    violation += _owner_delta(t, s, owner, pending, delta)
+                    owner, pending = _owner(s, i), 0.0
+                pending += step
+    return violation + _owner_delta(t, s, owner, pending, delta)
 
 
 @compiled
 def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: FloatArray) -> float:
     """Evaluate the counters if a replica goes from one node to another.
 
-    Exact unless several contributions of a block reach one owner.
+    Contributions that reach one owner one after the other are seen together: exact unless several
+    reach one counter, or one owner by others in between.
     """
     block, violation = v1 >> 1, 0.0
+    owner1, owner2, pending1, pending2 = NOBODY, NOBODY, 0.0, 0.0
     for e in range(t.entry_start[block], t.entry_start[block + 1]):
         f, base = t.entry_family[e], t.entry_base[e]
         domain = t.domain[t.family_domain[f]]
         d1, d2 = domain[n1], domain[n2]
-        c1 = entry_value(t, e, v1) if d1 >= 0 else 0.0
-        c2 = entry_value(t, e, v2) if d2 >= 0 else 0.0
+        c1 = entry_value(t, e, v1, n1) if d1 >= 0 else 0.0
+        c2 = entry_value(t, e, v2, n2) if d2 >= 0 else 0.0
         if d1 == d2:
             c1, c2 = 0.0, c2 - c1
         if t.family_plain[f]:
@@ -333,14 +398,15 @@ def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: F
             continue
         change1 = _shape_change(t, s, f, base + d1, -c1) if c1 != 0.0 else 0.0
         change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
-        both = change1 != 0.0 and change2 != 0.0
-        if both and _owner(s, base + d1) == _owner(s, base + d2):
-            change1, change2 = 0.0, change1 + change2
-        if change1 != 0.0:
-            violation += _owner_delta(t, s, _owner(s, base + d1), change1, delta)
-        if change2 != 0.0:
-            violation += _owner_delta(t, s, _owner(s, base + d2), change2, delta)
-    return violation
+        o1 = _owner(s, base + d1) if change1 != 0.0 else owner1
+        o2 = _owner(s, base + d2) if change2 != 0.0 else owner2
+        if o1 != owner1 or o2 != owner2:
+            violation += _both_deltas(t, s, owner1, pending1, owner2, pending2, delta)
+            pending1, pending2 = 0.0, 0.0
+            owner1, owner2 = o1, o2
+        pending1 += change1
+        pending2 += change2
+    return violation + _both_deltas(t, s, owner1, pending1, owner2, pending2, delta)
 
 
 @compiled

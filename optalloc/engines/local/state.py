@@ -20,7 +20,7 @@ CAP, THRESHOLD = 0, 1
 """Lines of `State.room`."""
 Y, PARAMETER, FACTOR, OWNER = range(4)
 """Columns of `State.counter`."""
-OWNED, BOUND, SENSE, TERM = range(4)
+OWNED, BOUND, SENSE, TERM, TOP = range(5)
 """Columns of `State.owner`."""
 
 
@@ -50,8 +50,8 @@ class State(NamedTuple):
     need : (populations and their domains, 3)
         Replicas of a population in a domain; how many populations that it wants are absent there;
         how many replicas are there that want it.
-    counter, owner : (counters, 4), (owners, 4)
-        Aggregates, and their sums by owner; what is needed with them lies beside them.
+    counter, owner : (counters, 4), (owners, 5)
+        Aggregates, and what they are together by owner; what is needed with them lies beside them.
     tree : (2 * owners)
         Tournaments of the terms whose owners fold by the largest or smallest.
     total : (Z)
@@ -116,7 +116,7 @@ def new_state(t: Tables) -> State:
         np.zeros(t.home_node.size, np.int32),
         np.zeros((int(t.population_start[-1]), 3), np.int32),
         np.zeros((t.counter_base.size, 4)),
-        np.zeros((t.owner_bound.size, 4)),
+        np.zeros((t.owner_bound.size, 5)),
         np.zeros(2 * t.owner_bound.size),
         np.zeros(quantities),
         np.zeros(1),

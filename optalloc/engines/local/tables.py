@@ -27,7 +27,7 @@ BoolArray = NDArray[np.bool_]
 WIDTH = 4
 """Dense dimensions are padded to a multiple of this, which suits the processor."""
 NO_HOME, SEVERAL_HOMES = -1, -2
-IDENTITY, EXCESS, STEPS, MISSING = range(4)
+IDENTITY, EXCESS, STEPS, MISSING, CONVEX = range(5)
 """Shapes of counters."""
 
 
@@ -90,18 +90,29 @@ class Tables(NamedTuple):
     entry_start, entry_family, entry_base : (B + 1), (entries), (entries)
         Counters that placed replicas of each block reach.
     entry_stay, entry_arrive : (entries)
-        What a replica that stays, or arrives, adds to them.
+        What a replica that stays, or arrives, adds to them, times what the node's table says.
+    entry_table, entry_map : (entries)
+        Start of the table's line in `node_value`, -1 for none; line of `node_column`.
+    node_value, node_column : (values), (maps, N)
+        Numbers by column of a table, and the column of each node.
     chosen_start, chosen_family, chosen_base
         Counters that choices of each class reach.
-    family_shape, family_plain, family_domain, family_half, family_start : (F)
-        Shape; whether it is a plain cap (its bound is the parameter); line of `domain`; pairs of a
+    family_shape, family_fold, family_plain, family_domain, family_half, family_start : (F)
+        Shape; 0 where counters are summed by owner, 1 where the largest counts, -1 the smallest;
+        whether it is a plain cap (its bound is the parameter); line of `domain`; pairs of a
         two-place shape; first counter. A family is one contribution to the counters of a term.
     domain : (maps, N)
         Domain of each node; -1 for none.
     choice_coefficient : (F, C)
         What a choice adds to the counters of a family.
     counter_base, counter_parameter, counter_factor, counter_owner
-        Constant, parameter of the shape, factor and owner of each counter.
+        Constant, parameter of the shape (of a convex one its first bend), factor and owner of each
+        counter.
+    bend_load, bend_slope : (bends)
+        Where convex shapes bend and by how much, those of each one after the other; infinite at
+        their ends.
+    fold_start, fold_counter : (owners + 1), (counters)
+        Counters of each owner of which the largest or smallest counts.
     owner_term, owner_bound
         Term and limit of each owner.
     owner_number, owner_whole
@@ -175,10 +186,15 @@ class Tables(NamedTuple):
     entry_base: IntArray
     entry_stay: FloatArray
     entry_arrive: FloatArray
+    entry_table: IntArray
+    entry_map: Int32
+    node_value: FloatArray
+    node_column: Int32
     chosen_start: Int32
     chosen_family: Int32
     chosen_base: IntArray
     family_shape: Int32
+    family_fold: Int32
     family_plain: BoolArray
     family_domain: Int32
     family_half: IntArray
@@ -189,6 +205,10 @@ class Tables(NamedTuple):
     counter_parameter: FloatArray
     counter_factor: FloatArray
     counter_owner: Int32
+    bend_load: FloatArray
+    bend_slope: FloatArray
+    fold_start: IntArray
+    fold_counter: IntArray
     owner_term: Int32
     owner_bound: FloatArray
     owner_number: FloatArray

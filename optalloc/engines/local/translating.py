@@ -65,11 +65,14 @@ class _Builder:
 
     def add(self, term: Term, weight: FloatArray, rule: bool) -> None:
         """Give a term the simplest form that it fits."""
-        if term.family.size and (rule or weight.any()):
-            for form in self._forms:
+        if any(family.size for family in term.families) and (rule or weight.any()):
+            plain = term.beside is None and (
+                term.reduce == "sum" or term.owners == term.factor.size
+            )
+            for form in self._forms if plain else (self._as_counters,):
                 if form(term, weight, rule):
                     return
-            raise Unsupported("a term whose coefficients depend on the node in more than one way")
+            raise Unsupported("a largest or smallest of implications")
 
     def _as_unary(self, term: Term, weight: FloatArray, rule: bool) -> bool:
         """A weighted sum of decisions."""
@@ -177,7 +180,7 @@ class _Builder:
         return fits
 
     def _as_counters(self, term: Term, weight: FloatArray, rule: bool) -> bool:
-        """Anything whose coefficients do not depend on the node."""
+        """Anything else."""
         return self.counters.add(term, weight, rule)
 
 

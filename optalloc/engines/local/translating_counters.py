@@ -8,21 +8,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import EXCESS, IDENTITY, MISSING, STEPS
+from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Excess, Identity, Missing, Shape, Steps
-from optalloc.formulation.terms import Chosen, Family, Placed, Term
+from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.terms import Chosen, Placed, Term
+from optalloc.instance.factored import Part
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 SHAPES: dict[type[Shape], int] = {
     Identity: IDENTITY,
+    Convex: CONVEX,
     Excess: EXCESS,
     Steps: STEPS,
     Missing: MISSING,
 }
-OUTER = {"sum": 0, "max": 1, "min": -1}
+FOLD = {"sum": 0, "max": 1, "min": -1}
 SENSE = {"at_most": 1, "at_least": -1}
 
 
@@ -38,9 +40,62 @@ class _Block:
     plain: bool
 
     @property
+    def size(self) -> int:
+        """Number of counters: those beside the others come last."""
+        return sum(family.size for family in self.term.families)
+
+    @property
+    def sources(self) -> list[_Source]:
+        """What contributes to its counters."""
+        found, start = [], self.start
+        for family in self.term.families:
+            every: list[Placed | Chosen] = [*family.placed, *family.chosen] if family.size else []
+            found += [_Source(self, source, start, family is self.term.beside) for source in every]
+            start += family.size
+        return found
+
+    @property
     def owners(self) -> int:
         """Owners that are kept: plain caps need none, and share one."""
         return 1 if self.plain else self.term.owners
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A contribution to the counters of a term, the first of which is `start`."""
+
+    block: _Block
+    of: Placed | Chosen
+    start: int
+    beside: bool
+
+    @property
+    def shape(self) -> int:
+        """What is made of its counters."""
+        return IDENTITY if self.beside else SHAPES[type(self.block.term.shape)]
+
+    @property
+    def fold(self) -> int:
+        """How its counters fold into their owners."""
+        term = self.block.term
+        one_each = term.owners == term.factor.size
+        return 0 if self.beside or one_each else FOLD[term.reduce]
+
+    @property
+    def half(self) -> int:
+        """Number of its counters, or of pairs of them."""
+        term = self.block.term
+        return term.owners if self.beside else term.family.size // term.shape.arity
+
+    @property
+    def steepest(self) -> float:
+        """The most that the term's value changes when a counter changes by 1."""
+        if self.beside:
+            return 1.0
+        term, most = self.block.term, 1.0
+        if isinstance(term.shape, Convex):
+            most = float(term.shape.slope.sum(axis=1).max(initial=0))
+        return most * float(np.abs(term.factor).max(initial=0))
 
 
 @dataclass
@@ -52,15 +107,13 @@ class Counters:
     owners: int = 0
 
     def add(self, term: Term, weight: FloatArray, rule: bool) -> bool:
-        """Give a term counters, if its coefficients do not depend on the node."""
-        if any(placed.coefficient.parts for placed in term.family.placed):
-            return False
-        one_each = term.owners == term.factor.size
-        if term.reduce != "sum" and not one_each:
+        """Give a term counters, if its shape is of one place where its counters are not summed."""
+        if term.reduce != "sum" and term.shape.arity > 1:
             return False
         plain = (
             rule
-            and one_each
+            and term.beside is None
+            and term.owners == term.factor.size
             and isinstance(term.shape, Identity)
             and term.limit is not None
             and term.limit.sense == "at_most"
@@ -69,61 +122,59 @@ class Counters:
         start, owner = self.size, self.owners
         block = _Block(term, start, owner, weight, rule, plain)
         self.blocks.append(block)
-        self.size += term.family.size
+        self.size += block.size
         self.owners += block.owners
         return True
 
 
 def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dict[str, Any]:
     """Make the tables of all counters."""
-    sources: list[tuple[_Block, Placed | Chosen]] = [
-        (block, source) for block in counters.blocks for source in _sources(block.term.family)
-    ]
-    entries: list[list[IntArray]] = [[], [], [], [], []]
+    sources = [source for block in counters.blocks for source in block.sources]
+    entries, tables = _Entries(problem), _NodeTables(problem)
     chosen: list[list[IntArray]] = [[], [], []]
     maps: dict[bytes, int] = {}
     domain, family_domain = [np.zeros((0, problem.nodes), np.int64)], []
-    largest = np.ones(len(sources))
+    gain = np.zeros(quantities)
     choice_coefficient = np.zeros((len(sources), problem.choices))
-    for f, (block, source) in enumerate(sources):
-        classes, part = _members(problem, source)
-        if isinstance(source, Placed):
-            key = source.domain.tobytes()
+    for f, source in enumerate(sources):
+        of = source.of
+        classes, part = _members(problem, of)
+        most = 1.0
+        if isinstance(of, Placed):
+            key = of.domain.tobytes()
             if key not in maps:
                 maps[key] = len(maps)
-                domain.append(source.domain[None, :])
+                domain.append(of.domain[None, :])
             family_domain.append(maps[key])
-            value = source.coefficient.base[problem.block_row] * source.scale
-            largest[f] = np.abs(value).max(initial=1)
             line, blocks = blocks_of(problem, classes)
-            _append(entries, blocks, f, block.start + part[line] * source.domains)
-            arriving = value[blocks]
-            entries[3].append(np.zeros_like(arriving) if source.arrivals_only else arriving)
-            entries[4].append(arriving)
+            entries.add(f, blocks, source.start + part[line] * of.domains, of, tables)
+            most = tables.largest(of)
         else:
             family_domain.append(-1)
-            choice_coefficient[f] = source.coefficient[problem.choice_row]
-            _append(chosen, classes, f, block.start + part)
+            choice_coefficient[f] = of.coefficient[problem.choice_row]
+            _append(chosen, classes, f, source.start + part)
+        gain += 4 * np.abs(source.block.weight) * source.steepest * most
     terms = [block.term for block in counters.blocks]
-    steepest = [_steepest(block.term) for block, _ in sources]
-    gain = np.zeros(quantities)
-    for (block, _), steep, most in zip(sources, steepest, largest, strict=True):
-        gain += 4 * np.abs(block.weight) * steep * most
-    shape = [SHAPES[type(block.term.shape)] for block, _ in sources]
-    half = [block.term.family.size // block.term.shape.arity for block, _ in sources]
+    parameters, bends = _parameters(counters)
     return {
-        **_placed_entries(entries, problem.blocks),
+        **entries.tables(),
+        **tables.tables(),
+        **bends,
+        **_folds(counters),
         **_sorted_entries("chosen", chosen, problem.classes),
-        "family_shape": np.array(shape, np.int32),
-        "family_plain": np.array([block.plain for block, _ in sources], bool),
+        "family_shape": np.array([source.shape for source in sources], np.int32),
+        "family_fold": np.array([source.fold for source in sources], np.int32),
+        "family_plain": np.array([source.block.plain for source in sources], bool),
         "family_domain": np.array(family_domain, np.int32),
-        "family_half": np.array(half, np.int64),
-        "family_start": np.array([block.start for block, _ in sources], np.int64),
+        "family_half": np.array([source.half for source in sources], np.int64),
+        "family_start": np.array([source.start for source in sources], np.int64),
         "domain": np.concatenate(domain).astype(np.int32),
         "choice_coefficient": choice_coefficient,
-        "counter_base": _flat([term.family.constant for term in terms], np.float64),
-        "counter_parameter": _flat([_parameter(b) for b in counters.blocks], np.float64),
-        "counter_factor": _flat([_twice(t, t.factor) for t in terms], np.float64),
+        "counter_base": _flat(
+            [family.constant for term in terms for family in term.families], np.float64
+        ),
+        "counter_parameter": _flat(parameters, np.float64),
+        "counter_factor": _flat([_factors(term) for term in terms], np.float64),
         "counter_owner": _flat([_owners(block) for block in counters.blocks], np.int32),
         "owner_term": np.repeat(
             np.arange(len(terms)), [block.owners for block in counters.blocks]
@@ -136,7 +187,7 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
             len(terms), quantities
         ),
         "term_outer": np.array(
-            [0 if block.rule else OUTER[block.term.outer] for block in counters.blocks], np.int32
+            [0 if block.rule else FOLD[block.term.outer] for block in counters.blocks], np.int32
         ),
         "counter_gain": gain,
         "term_start": np.array(
@@ -171,17 +222,14 @@ def _obligations(problem: Problem, counters: Counters) -> dict[str, Any]:
 
 def _owners(block: _Block) -> IntArray:
     owner = _twice(block.term, block.term.owner)
+    if block.term.beside is not None:
+        owner = np.append(owner, np.arange(block.term.owners))
     return block.first_owner + (np.zeros_like(owner) if block.plain else owner)
 
 
-def _steepest(term: Term) -> float:
-    """The most that a term's value changes when an aggregate changes by 1."""
-    return float(np.abs(term.factor).max(initial=0))
-
-
-def _sources(family: Family) -> list[Placed | Chosen]:
-    """What contributes to the counters of a family."""
-    return [*family.placed, *family.chosen]
+def _factors(term: Term) -> IntArray:
+    factor = _twice(term, term.factor)
+    return factor if term.beside is None else np.append(factor, np.ones(term.owners, np.int64))
 
 
 def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntArray]:
@@ -200,22 +248,104 @@ def blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
     return line, np.arange(line.size) - np.repeat(np.cumsum(count) - count - first, count)
 
 
-def _append(entries: list[list[IntArray]], owners: IntArray, family: int, base: IntArray) -> None:
-    for column, values in zip(entries, (owners, np.full(owners.size, family), base), strict=False):
+def _append(entries: list[list[IntArray]], owners: IntArray, family: int, *more: IntArray) -> None:
+    for column, values in zip(entries, (owners, np.full(owners.size, family), *more), strict=True):
         column.append(values)
 
 
-def _placed_entries(entries: list[list[IntArray]], blocks: int) -> dict[str, Any]:
-    """Entries by block that change something, with what a replica adds."""
-    of_block, family, base, stay, arrive = (_flat(column, np.int64) for column in entries)
-    kept = np.flatnonzero((stay != 0) | (arrive != 0))
-    kept = kept[np.argsort(of_block[kept], kind="stable")]
+@dataclass
+class _NodeTables:
+    """Tables by node of what replicas add, each once."""
+
+    problem: Problem
+    start: dict[int, int] = field(default_factory=dict)
+    line: dict[bytes, int] = field(default_factory=dict)
+    values: list[IntArray] = field(default_factory=list)
+    columns: list[IntArray] = field(default_factory=list)
+    size: int = 0
+
+    def of(self, part: Part) -> tuple[int, int]:
+        """Where the values of a table start, and the line of its columns."""
+        if id(part) not in self.start:
+            self.start[id(part)] = self.size
+            self.values.append(part.values.ravel())
+            self.size += part.values.size
+        column = part.column[self.problem.node_classes.node]
+        if column.tobytes() not in self.line:
+            self.line[column.tobytes()] = len(self.line)
+            self.columns.append(column)
+        return self.start[id(part)], self.line[column.tobytes()]
+
+    def largest(self, placed: Placed) -> float:
+        """The most that a replica adds in absolute value, at least 1."""
+        own = placed.coefficient.base[self.problem.block_row]
+        every = [own, *(part.values.ravel() for part in placed.coefficient.parts)]
+        return max(float(np.abs(values * placed.scale).max(initial=1)) for values in every)
+
+    def tables(self) -> dict[str, Any]:
+        """The arrays of all tables."""
+        nodes = self.problem.nodes
+        return {
+            "node_value": _flat(self.values, np.float64),
+            "node_column": np.array(self.columns, np.int32).reshape(len(self.columns), nodes),
+        }
+
+
+class _Entries:
+    """What a replica of each block adds to counters, and to which."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.columns: list[list[IntArray]] = [[] for _ in range(7)]
+
+    def add(
+        self, family: int, blocks: IntArray, base: IntArray, placed: Placed, tables: _NodeTables
+    ) -> None:
+        """Add the contribution of some blocks, of which each has a first counter."""
+        row = self.problem.block_row[blocks]
+        amount = placed.coefficient.base[row] * placed.scale
+        table, line = np.full(blocks.size, -1, np.int64), np.zeros(blocks.size, np.int64)
+        for part in placed.coefficient.parts:
+            spoken = np.flatnonzero(part.index[row] >= 0)
+            start, line[spoken] = tables.of(part)
+            table[spoken] = start + part.index[row[spoken]] * part.values.shape[1]
+            amount[spoken] = placed.scale
+        staying = np.zeros_like(amount) if placed.arrivals_only else amount
+        _append(self.columns, blocks, family, base, staying, amount, table, line)
+
+    def tables(self) -> dict[str, Any]:
+        """Entries by block that change something."""
+        of_block, family, base, stay, arrive, table, line = (
+            _flat(column, np.int64) for column in self.columns
+        )
+        kept = np.flatnonzero((stay != 0) | (arrive != 0))
+        kept = kept[np.argsort(of_block[kept], kind="stable")]
+        start = np.searchsorted(of_block[kept], np.arange(self.problem.blocks + 1))
+        return {
+            "entry_start": start.astype(np.int32),
+            "entry_family": family[kept].astype(np.int32),
+            "entry_base": base[kept].astype(np.int64),
+            "entry_stay": stay[kept].astype(np.float64),
+            "entry_arrive": arrive[kept].astype(np.float64),
+            "entry_table": table[kept].astype(np.int64),
+            "entry_map": line[kept].astype(np.int32),
+        }
+
+
+def _folds(counters: Counters) -> dict[str, Any]:
+    """The counters of each owner of which the largest or smallest counts."""
+    owner, counter = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for block in counters.blocks:
+        term = block.term
+        if term.reduce != "sum" and term.owners < term.factor.size:
+            owner.append(block.first_owner + term.owner)
+            counter.append(block.start + np.arange(term.factor.size))
+    of_owner, of_counter = np.concatenate(owner), np.concatenate(counter)
+    order = np.argsort(of_owner, kind="stable")
+    start = np.searchsorted(of_owner[order], np.arange(counters.owners + 1))
     return {
-        "entry_start": np.searchsorted(of_block[kept], np.arange(blocks + 1)).astype(np.int32),
-        "entry_family": family[kept].astype(np.int32),
-        "entry_base": base[kept].astype(np.int64),
-        "entry_stay": stay[kept].astype(np.float64),
-        "entry_arrive": arrive[kept].astype(np.float64),
+        "fold_start": start.astype(np.int64),
+        "fold_counter": of_counter[order].astype(np.int32),
     }
 
 
@@ -231,6 +361,28 @@ def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> d
 
 def _flat(pieces: list[IntArray], kind: type[np.generic]) -> NDArray[np.generic]:
     return np.concatenate([np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)])
+
+
+def _parameters(counters: Counters) -> tuple[list[IntArray], dict[str, Any]]:
+    """Parameters of the shapes of all counters, and the bends to which those of some point."""
+    found, loads, slopes = [], [np.zeros(0)], [np.zeros(0)]
+    size = 0
+    for block in counters.blocks:
+        shape = block.term.shape
+        if isinstance(shape, Convex):
+            pairs = np.stack([shape.threshold, shape.slope], axis=2)
+            kinds, kind = np.unique(pairs, axis=0, return_inverse=True)
+            end = np.array([[[np.inf, 0.0]]])
+            lines = np.concatenate([kinds, np.broadcast_to(end, (len(kinds), 1, 2))], axis=1)
+            found.append(size + kind.ravel() * lines.shape[1])
+            loads.append(lines[:, :, 0].ravel())
+            slopes.append(lines[:, :, 1].ravel())
+            size += loads[-1].size
+        else:
+            found.append(_parameter(block))
+        if block.term.beside is not None:
+            found.append(np.zeros(block.term.owners, np.int64))
+    return found, {"bend_load": np.concatenate(loads), "bend_slope": np.concatenate(slopes)}
 
 
 def _parameter(block: _Block) -> IntArray:

@@ -21,6 +21,8 @@ NUMBERS = (
     ("reference", bounds.POSITIVE),
     ("work", bounds.NOT_NEGATIVE),
     ("move_cost", bounds.NOT_NEGATIVE),
+    ("requests_s", bounds.NOT_NEGATIVE),
+    ("response_s", bounds.POSITIVE),
 )
 
 
@@ -38,6 +40,8 @@ def check(view: View) -> Iterator[Fault]:
             for name, quantity in task.demand.items():
                 yield from _quantity(f"tasks[{i}].demand.{name}", quantity)
             yield from _quantity(f"tasks[{i}].cost", task.cost)
+            yield from _quantity(f"tasks[{i}].delay_s", task.delay_s)
+    yield from _requests(view)
     for i in view.with_rows:
         rows, replicas = tasks[i].configurations, tasks[i].replicas
         if replicas != 1:
@@ -54,6 +58,15 @@ def check(view: View) -> Iterator[Fault]:
             if any(size % task.per_node for size in sizes):
                 path, given = f"tasks[{i}].per_node", task.per_node
                 yield path, f"expected a divisor of the replicas, got {given}"
+
+
+def _requests(view: View) -> Iterator[Fault]:
+    """List tasks whose response time is limited although they answer no requests."""
+    for i, limit in enumerate(view.of_tasks.response_s):
+        requests = view.of_tasks.requests_s[i]
+        if limit is not None and not requests:
+            expected = "expected a number above 0 for a task with response_s"
+            yield f"tasks[{i}].requests_s", f"{expected}, got {requests}"
 
 
 def _of(field: str) -> Callable[[int], str]:

@@ -13,9 +13,10 @@ import numpy as np
 from optalloc.instance import quanta
 from optalloc.instance.checks.bounds import FloatArray
 from optalloc.instance.checks.view import View
-from optalloc.instance.columns import cost_quantum, resource_names, resource_quantum
+from optalloc.instance.columns import resource_names
 from optalloc.instance.model import DEVICE, Instance, Lookup, Quantity, Task
 from optalloc.instance.policy import Fault, Number
+from optalloc.instance.stated import cost_quantum, delay_quantum, resource_quantum
 
 FINEST = Fraction(1, 10**300)
 """Finer quanta leave the range of floating-point numbers."""
@@ -33,6 +34,7 @@ def check(view: View) -> Iterator[Fault]:
         replicas[i] = copies[i] * _replicas(instance, tasks[i])
     yield from _column("weight", view.of_tasks.weight, copies)
     yield from _column("move_cost", view.of_tasks.move_cost, replicas)
+    yield from _column("requests_s", view.of_tasks.requests_s, copies)
     nodes = sum(node.count for node in instance.nodes)
     if _surely_small(_numbers(view), max(sum(replicas), nodes)):
         return
@@ -44,6 +46,8 @@ def check(view: View) -> Iterator[Fault]:
         yield from _rows(instance, name, quantum)
     costs = [t.cost for t in tasks]
     yield from _quantities(instance, "cost", costs, replicas, cost_quantum(instance))
+    delays = [t.delay_s for t in tasks]
+    yield from _quantities(instance, "delay_s", delays, replicas, delay_quantum(instance))
 
 
 def _replicas(instance: Instance, task: Task) -> int:

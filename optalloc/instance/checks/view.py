@@ -35,6 +35,9 @@ class Fields:
         self.work = [task.work for task in tasks]
         self.current = [task.current for task in tasks]
         self.move_cost = [task.move_cost for task in tasks]
+        self.requests_s = [task.requests_s for task in tasks]
+        self.delay_s = [task.delay_s for task in tasks]
+        self.response_s = [task.response_s for task in tasks]
         self.groups = [task.groups for task in tasks]
         self.count = [task.count for task in tasks]
 
@@ -64,7 +67,7 @@ class View:
     def quantities(self) -> list[Quantity]:
         """Every quantity of the tasks."""
         demands = map(dict.values, self.of_tasks.demand)
-        return [*chain.from_iterable(demands), *self.of_tasks.cost]
+        return [*chain.from_iterable(demands), *self.of_tasks.cost, *self.of_tasks.delay_s]
 
     @cached_property
     def plain(self) -> FloatArray | None:
@@ -81,6 +84,8 @@ class View:
                     found.append((partial("tasks[{}].demand.{}".format, i, name), quantity))
             if isinstance(task.cost, TABLED):
                 found.append((partial("tasks[{}].cost".format, i), task.cost))
+            if isinstance(task.delay_s, TABLED):
+                found.append((partial("tasks[{}].delay_s".format, i), task.delay_s))
         return found
 
     @cached_property

@@ -7,8 +7,8 @@ from one maximum to the next, usually three to six times, until the maximum is 0
 
 All is computed in integers: with ``r = n / d`` the level is ``d A - n B``, A and B in quanta. A
 bound U of it, proven or left by a time limit, bounds every ratio: ``A / B = r + (d A - n B) / (d B)
-<= r + max(U, 0) / (d B_min)``, where ``B_min`` is a proven bound of B where A is above 0. Where n and
-d are so large that sums of them would pass what engines compute exactly, r is rounded down to a
+<= r + max(U, 0) / (d B_min)``, where ``B_min`` is a proven bound of B where A is above 0. Where n
+and d are so large that sums of them would pass what engines compute exactly, r is rounded down to a
 simpler fraction, and the bound tells by how much: ratios within a part in 10**9 count as equal.
 
 Where nothing is placed, 0 / 0 counts as 0. Where A is above 0 and B is 0 the ratio is infinite, and

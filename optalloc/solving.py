@@ -92,21 +92,33 @@ def solve(  # noqa: PLR0913 (keyword options of the one entry point)
     """
     arguments.check(locals())
     started = time.monotonic()
-    if engine not in (AUTO, GREEDY):
-        find_engine(engine)
+    request = make_request(engine, threads, seed, deterministic, log, memory_limit)
     clock = Clock(float("inf") if time_limit is None else float(time_limit), started)
     if partial:
         instance, objective = relax(instance, objective)
     start = read_start(instance, warm_start)
     wanted = read_objective(instance, objective)
-    cores = int(threads or os.cpu_count() or 1)
-    memory = default_limit() if memory_limit is None else int(memory_limit)
-    request = Request(engine, cores, int(seed), deterministic, log, memory)
     question = Question(instance, request, started)
     if wanted.ratio is not None:
         return dinkelbach.solve(question, wanted, clock, start, on_progress, partial)
     ledger = question.ledger(wanted, on_progress)
     return result_of(question, *answer(question, ledger, clock, start, partial))
+
+
+def make_request(
+    engine: str,
+    threads: int | None,
+    seed: int,
+    deterministic: bool,
+    log: bool,
+    memory_limit: int | None,
+) -> Request:
+    """How to run, from the arguments of `solve`."""
+    if engine not in (AUTO, GREEDY):
+        find_engine(engine)
+    cores = int(threads or os.cpu_count() or 1)
+    memory = default_limit() if memory_limit is None else int(memory_limit)
+    return Request(engine, cores, int(seed), deterministic, log, memory)
 
 
 def read_start(instance: Instance, warm_start: Placement | Result | None) -> Placement | None:

@@ -110,6 +110,8 @@ class _Search:
     clock: Clock
     on_progress: Listener | None
     best: Run | None = None
+    engine: str = ""
+    """What found its placement."""
     runs: list[Run] = field(default_factory=list)
     reasons: tuple[Reason, ...] = ()
     sums: Sums = field(default_factory=list)
@@ -226,6 +228,8 @@ class _Search:
             return False
         key = self._key(run.ledger)
         known = None if self.best is None else self._key(self.best.ledger)
+        if known is None or key < known:
+            self.engine = run.ledger.engine
         if known is None or key <= known:
             self.best = run
         return known is None or key[:2] < known[:2]
@@ -346,6 +350,7 @@ class _Search:
             status="optimal" if proven else ("feasible" if self.best else base.status),
             stopped_by="iterations" if stopped == "proof" and not proven and self.best else stopped,
             levels=levels,
+            engine=self.engine or base.engine,
             rejected=sum(run.ledger.rejected for run in runs),
             failures=tuple(dict.fromkeys(text for run in runs for text in run.failures)),
             log="\n".join(text for run in runs for text in run.logs),

@@ -271,6 +271,8 @@ class _Tracer:
         known = [one for one in self.found if one.within(new.values)]
         if any(one.values != new.values or one.proven or not new.proven for one in known):
             return
+        if known:
+            run.ledger.engine = known[0].run.ledger.engine
         kept = [one for one in self.found if not new.within(one.values)]
         self.found = sorted([*kept, new], key=lambda one: one.values)
 

@@ -147,6 +147,7 @@ class Front:
             "verified": point.result.verified,
             "engine": point.result.engine,
             "terms": point.result.terms,
+            "metrics": point.result.metrics,
         }
         if placements and point.result.placement is not None:
             from optalloc.solution import name_placement

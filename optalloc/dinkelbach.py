@@ -20,20 +20,21 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import inf, nextafter
+from math import inf, nextafter, sqrt
 
 import numpy as np
 
-from optalloc.answering import Question, answer, result_of
+from optalloc.answering import SECONDS_PER_TASK, Question, answer, result_of
 from optalloc.engines import GREEDY
 from optalloc.engines.auto import HUGE_ENTRIES, Run, first_placements
 from optalloc.engines.ledger import Ledger, Listener, Progress
 from optalloc.engines.protocol import Clock
 from optalloc.explaining import explain_left_out
+from optalloc.formulation.bounding import level_bound
 from optalloc.formulation.encoding import encode
 from optalloc.formulation.model import ModelTooLarge, OutOfTime
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.sparse import EXACT_FLOAT, finish
+from optalloc.formulation.sparse import EXACT_FLOAT, EXACT_INTEGER, finish
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.placement import Placement
 from optalloc.objective import Level, Objective, Ratio, policy_level
@@ -47,7 +48,13 @@ SHARE = 0.3
 FIRST_SHARE = 0.2
 """Part of the time for a first placement, if none is known."""
 LEAST_SHARE, LONGEST_LEAST = 0.1, 10.0
-"""Part of the time left, and seconds, for a bound of what is divided by."""
+"""Part of the time left, and seconds, for a bound of what is divided by; and for closed forms."""
+TRIES = 4
+"""Larger ratios that are tried in the end, for the proof that there is none."""
+LARGEST_CAP = 2**40
+"""How many times larger than the ratio that is known its first bound may be."""
+PRECISE = Fraction(1, 1000)
+"""Part of a ratio to which closed forms and tries bound it."""
 SIMPLE = 2**30
 """Sums for the best placement up to this leave room for those of any."""
 ROOM = 2**10
@@ -116,7 +123,9 @@ class _Search:
     reasons: tuple[Reason, ...] = ()
     sums: Sums = field(default_factory=list)
     """What ``d A - n B`` does not exceed for a ratio while the earlier levels are as given."""
+    tries: int = 0
     _least: int | None = None
+    _capped: bool = False
     _sizes: tuple[float, float] | None = None
 
     @property
@@ -138,23 +147,45 @@ class _Search:
         """Raise the ratio until no larger one is possible, or the time is over."""
         rate, start = self._begin(start)
         last = False
-        while self.runs[-1:] == [] or not self.runs[-1].infeasible:
+        while not (self.runs and self.runs[-1].infeasible):
             seconds = self.clock.left if last else SHARE * self.clock.left
             run = self._maximise(rate, start, seconds)
-            improved = self._keep(run)
+            improved, going = self._keep(run), self._goes_on(run)
             if self.best is None:
-                if last or run.infeasible or not self._goes_on(run):
+                if last or not going:
                     return
                 last = True
                 continue
             proven = all(level.proven for level in run.ledger.levels()[: self.at + 1])
-            ended = last or not self._goes_on(run)
             if not (improved and proven):
-                self._bound_under()
-            if not improved and (proven or ended):
+                self._bound_without_proof()
+            if not improved and (proven or last or not going):
                 return
-            last = not improved
             rate, start = self._ratio_of(self.best.ledger), self.best.ledger.placement
+            if not improved and self._close_in():
+                rate, start = self._ratio_of(self.best.ledger), self.best.ledger.placement
+                continue
+            last = not improved
+
+    def _close_in(self) -> bool:
+        """Try larger ratios, half-way to the bound: whether one was found before all failed.
+
+        A maximum of at most 0 proves that no ratio is larger than the one tried: where little runs
+        for few watts, far more than a maximum a little above 0 for the ratio that is known.
+        """
+        while self.tries < TRIES and self.best is not None and self.clock.left > 0:
+            ledger = self.best.ledger
+            rate, bound = self._ratio_of(ledger), self._bound(ledger, self.sums)
+            if not rate or bound is None or bound <= rate * (1 + PRECISE):
+                return False
+            self.tries += 1
+            seconds = self.clock.left / (TRIES + 2 - self.tries)
+            run = self._maximise(between(rate, bound), ledger.placement, seconds)
+            if self._keep(run):
+                return True
+            if not self._goes_on(run):
+                return False
+        return False
 
     def _goes_on(self, run: Run) -> bool:
         """Whether more time could bring more."""
@@ -244,8 +275,9 @@ class _Search:
             if level == self.at and len(given) == level
         ]
 
-    def _bound_under(self) -> None:
-        """Prove a bound of what is divided by, where something is divided; once, and if needed."""
+    def _bound_without_proof(self) -> None:
+        """Bounds, found once, of the ratio by closed forms, and of what it divides by."""
+        self._bound_closed()
         if self._least is not None or not any(most for _, _, most in self.sums):
             return
         seconds = min(LEAST_SHARE * self.clock.left, LONGEST_LEAST)
@@ -257,6 +289,32 @@ class _Search:
         bound = run.ledger.best_bound(0)
         if bound is not None and not run.infeasible:
             self._least = max(bound, 1)
+
+    def _bound_closed(self) -> None:
+        """The smallest ratio, about, for which closed forms bound the sum by 0."""
+        tasks = len(self.question.instance.tasks)
+        rate = Fraction(1) if self.best is None else self._ratio_of(self.best.ledger)
+        if not rate or self._capped or tasks * SECONDS_PER_TASK > SHARE * self.clock.left:
+            return
+        self._capped = True
+        clock = Clock(min(LEAST_SHARE * self.clock.left, LONGEST_LEAST))
+        levels = [self._level(i) for i in (self.ratio.over, self.ratio.under)]
+        problem = Problem(self.question.instance, self.objective.with_levels(*levels))
+
+        def holds(tried: Fraction) -> bool:
+            bound = level_bound(problem, self.ratio.at(tried))
+            return bound is not None and bound >= 0
+
+        low, high = rate, 2 * rate
+        while not holds(high):
+            low, high = high, 2 * high
+            if clock.left <= 0 or high > rate * LARGEST_CAP:
+                return
+        while high > low * (1 + PRECISE) and clock.left > 0:
+            middle = between(low, high)
+            low, high = (low, middle) if holds(middle) else (middle, high)
+        whatever = (EXACT_INTEGER,) * self.at
+        self.sums.append((whatever, high, 0))
 
     def _simpler(self, rate: Fraction) -> Fraction:
         """Round a ratio down until sums of its numbers are small enough to be exact."""
@@ -295,14 +353,9 @@ class _Search:
         return tuple(levels)
 
     def _ratio_level(self, ledger: Ledger, sums: Sums, conditional: bool) -> LevelResult:
-        level, held = self.ratio, ledger.values[: self.at]
+        level = self.ratio
         value = self._ratio_of(ledger) if ledger.values else None
-        known = [
-            rate + Fraction(most, rate.denominator * (self._least or 1))
-            for given, rate, most in sums
-            if (held or not given) and all(g >= v for g, v in zip(given, held, strict=False))
-        ]
-        bound = min(known, default=None)
+        bound = self._bound(ledger, sums)
         gap = None
         if value is not None and bound is not None:
             gap = float((bound - value) / value) if value else float(bound > 0)
@@ -317,6 +370,16 @@ class _Search:
             close and not conditional,
             conditional and bound is not None,
         )
+
+    def _bound(self, ledger: Ledger, sums: Sums) -> Fraction | None:
+        """The best proven bound of the ratio, given the earlier levels of a placement."""
+        held = ledger.values[: self.at]
+        known = [
+            rate + Fraction(most, rate.denominator * (self._least or 1))
+            for given, rate, most in sums
+            if (held or not given) and all(g >= v for g, v in zip(given, held, strict=False))
+        ]
+        return min(known, default=None)
 
     def _report(self, ledger: Ledger, rate: Fraction, now: Progress) -> None:
         """Tell the listener of the ratio instead of the sum."""
@@ -367,6 +430,12 @@ def _sizes(problem: Problem, clock: Clock) -> tuple[float, float]:
         column, value, constant = model.objective(k)
         sums.append(float((np.abs(value) * largest[column]).sum()) + abs(constant))
     return sums[0], sums[1]
+
+
+def between(low: Fraction, high: Fraction) -> Fraction:
+    """A simple fraction about the geometric mean of two that differ."""
+    mean = Fraction(sqrt(low * high))
+    return mean.limit_denominator(max(int(4 / (PRECISE * mean)), 1000))
 
 
 def lower(value: Fraction, most: int) -> Fraction:

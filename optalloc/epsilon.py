@@ -93,8 +93,9 @@ def pareto(  # noqa: PLR0913 (keyword options of an entry point)
     Examples
     --------
     >>> from optalloc import Configuration, Instance, Node, Task, pareto
-    >>> ways = [Configuration(throughput=s, watts=w) for s, w in [(8, 100), (10, 200)]]
-    >>> job = Task(name="train", configurations=ways)
+    >>> slow = Configuration(name="100 W", throughput=8, watts=100)
+    >>> fast = Configuration(name="200 W", throughput=10, watts=200)
+    >>> job = Task(name="train", configurations=[slow, fast])
     >>> instance = Instance(nodes=[Node(name="a")], tasks=[job])
     >>> [point.values for point in pareto(instance).points]
     [(1.0, 200.0), (0.8, 100.0)]

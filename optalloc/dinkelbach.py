@@ -45,8 +45,8 @@ RESOLUTION = Fraction(1, 10**9)
 """Ratios that differ by less than this part of themselves count as equal."""
 SHARE = 0.3
 """Part of the time left that one maximum may take while the ratio still rises."""
-FIRST_SHARE = 0.2
-"""Part of the time for a first placement, if none is known."""
+FIRST_SHARE = 0.6
+"""Most of the time that a first placement may take."""
 LEAST_SHARE, LONGEST_LEAST = 0.1, 10.0
 """Part of the time left, and seconds, for a bound of what is divided by; and for closed forms."""
 TRIES = 4
@@ -148,7 +148,8 @@ class _Search:
         rate, start = self._begin(start)
         last = False
         while not (self.runs and self.runs[-1].infeasible):
-            seconds = self.clock.left if last else SHARE * self.clock.left
+            share = FIRST_SHARE if start is None else SHARE
+            seconds = self.clock.left if last else share * self.clock.left
             run = self._maximise(rate, start, seconds)
             improved, going = self._keep(run), self._goes_on(run)
             if self.best is None:
@@ -160,12 +161,26 @@ class _Search:
             if not (improved and proven):
                 self._bound_without_proof()
             if not improved and (proven or last or not going):
-                return
+                if not (proven and self._top()):
+                    return
+                improved = True
             rate, start = self._ratio_of(self.best.ledger), self.best.ledger.placement
             if not improved and self._close_in():
                 rate, start = self._ratio_of(self.best.ledger), self.best.ledger.placement
                 continue
             last = not improved
+
+    def _top(self) -> bool:
+        """Where rounding leaves a gap, prove that nothing is above; whether something was found."""
+        assert self.best is not None
+        ledger = self.best.ledger
+        rate, bound = self._ratio_of(ledger), self._bound(ledger, self.sums)
+        if bound is None or bound - rate <= rate * RESOLUTION or self.clock.left <= 0:
+            return False
+        above = simplest(rate, rate * (1 + RESOLUTION * 9 / 10))
+        if above == rate or self._simpler(above) != above:
+            return False
+        return self._keep(self._maximise(above, ledger.placement, self.clock.left))
 
     def _close_in(self) -> bool:
         """Try larger ratios, half-way to the bound: whether one was found before all failed.
@@ -398,9 +413,10 @@ class _Search:
         last = self.runs[-1]
         shown = self.best or last
         reasons = self.reasons
-        if partial and self.best is not None and self.best.ledger.placement is not None:
-            problem = self.best.problem
-            reasons = explain_left_out(problem, self.best.ledger.placement, self.clock)
+        placement = shown.ledger.placement
+        problem: Problem | None = getattr(shown, "problem", None)  # None if time was too short.
+        if partial and placement is not None and problem is not None:
+            reasons = explain_left_out(problem, placement, self.clock)
         base = result_of(self.question, shown, reasons)
         runs = list({id(run): run for run in self.runs}.values())
         efforts = [run.ledger.effort for run in runs]
@@ -436,6 +452,20 @@ def between(low: Fraction, high: Fraction) -> Fraction:
     """A simple fraction about the geometric mean of two that differ."""
     mean = Fraction(sqrt(low * high))
     return mean.limit_denominator(max(int(4 / (PRECISE * mean)), 1000))
+
+
+def simplest(low: Fraction, high: Fraction) -> Fraction:
+    """The fraction with the smallest denominator from a positive one to a larger one.
+
+    Examples
+    --------
+    >>> simplest(Fraction(314, 100), Fraction(315, 100))
+    Fraction(22, 7)
+    """
+    whole = low.numerator // low.denominator
+    if whole == low or whole + 1 <= high:
+        return Fraction(whole if whole == low else whole + 1)
+    return whole + 1 / simplest(1 / (high - whole), 1 / (low - whole))
 
 
 def lower(value: Fraction, most: int) -> Fraction:

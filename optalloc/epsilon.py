@@ -22,9 +22,21 @@ from typing import Literal
 from optalloc import arguments
 from optalloc.answering import Question, answer, result_of
 from optalloc.engines.auto import Run
-from optalloc.engines.protocol import Clock
+from optalloc.engines.protocol import Bound, Clock
+from optalloc.formulation.bounding import level_bounds
+from optalloc.formulation.problem import Problem
 from optalloc.formulation.registry import effective_policies
-from optalloc.front import Axis, Cut, Empty, Front, FrontPoint, Pair, open_share, steps
+from optalloc.front import (
+    Axis,
+    Cut,
+    Empty,
+    Front,
+    FrontPoint,
+    Pair,
+    open_share,
+    proven_first,
+    steps,
+)
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
@@ -34,6 +46,9 @@ from optalloc.result import Reason, Result, Status, StoppedBy
 from optalloc.solving import make_request, read_start
 
 __all__ = ["FrontProgress", "pareto"]
+
+CLOSED_SECONDS = 0.5
+"""Seconds that must be left for a bound by closed forms, where engines gave none."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +215,8 @@ class _Tracer:
         """Both end points; whether there are any."""
         # Every point that is wanted gets a like share; what is proven early leaves more.
         first = self._solve(self.objective, start, self.wanted)
+        if first.ledger.placement is None and not first.infeasible and self.clock.limit < inf:
+            first = self._solve(self.objective, start, 1)
         if first.ledger.placement is None:
             self.infeasible = first.infeasible
             return False
@@ -251,9 +268,18 @@ class _Tracer:
         clock, ledger = Clock(self.clock.left / shares), self.question.ledger(objective)
         self.last, self.reasons = answer(self.question, ledger, clock, start)
         self.solves += 1
+        if ledger.best_bound(0) is None and self.clock.left > CLOSED_SECONDS:
+            self._bound_closed(self.last)
         if self.last.stopped_by != "proof":
             self.stopped_by = self.last.stopped_by
         return self.last
+
+    def _bound_closed(self, run: Run) -> None:
+        """Bound the first level without an engine."""
+        problem: Problem | None = getattr(run, "problem", None)  # None if time was too short.
+        bound = None if problem is None else level_bounds(problem)[0]
+        if bound is not None:
+            run.ledger.bound(Bound(0, bound))
 
     def _limited(self, limit: int) -> Objective:
         """The objective with the second value, in quanta, no worse than a limit."""
@@ -306,7 +332,8 @@ class _Tracer:
     @property
     def open(self) -> float | None:
         """See `Front.open`."""
-        return open_share(self.values, self.cuts)
+        unsure = len(self.found) == 1 and not self.found[0].proven
+        return None if unsure else open_share(self.values, self.cuts)
 
     def front(self) -> Front:
         """What was found, and what is proven of it."""
@@ -334,13 +361,14 @@ class _Tracer:
     def _point(self, found: _Found) -> FrontPoint:
         result = result_of(self.question, found.run, ())
         one, other = self.objective.levels
-        level = next(lv for lv in result.levels if lv.name == one.name)
-        bound = None if level.conditional else level.bound
+        bound, gap = proven_first(self.cuts, found.limit), None
+        if bound is not None:
+            gap = abs(found.values[0] - bound) / max(1, abs(found.values[0]))
         return FrontPoint(
             (_stated(one, found.values[0]), _stated(other, found.values[1])),
             None if found.limit is None else _stated(other, found.limit),
-            bound,
-            None if bound is None else level.gap,
+            None if bound is None else _stated(one, bound),
+            gap,
             found.proven,
             result,
         )

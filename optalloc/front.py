@@ -89,7 +89,8 @@ class Front:
         What is proven empty; together with the points it says where others may still be.
     open
         Part of the rectangle between the end points in which it is not known whether there is a
-        placement: 0 if the front is complete, None with less than two points.
+        placement: 0 if the front is complete, None with less than two points, unless one is proven
+        to be all.
     complete
         Every pair of values that no placement improves on is proven to be that of a point.
     status
@@ -205,9 +206,13 @@ def steps(points: Sequence[Pair], cuts: Sequence[Cut]) -> Iterator[tuple[int, in
             yield start, end, least, known
 
 
-def proven_first(cuts: Sequence[Cut], second: int) -> int | None:
-    """The best first value that is not excluded at a second value; None if nothing is known."""
-    known = [cut.first for cut in cuts if cut.second is None or cut.second >= second]
+def proven_first(cuts: Sequence[Cut], second: int | None) -> int | None:
+    """The best first value that is not excluded up to a second value (None: up to any)."""
+    known = [
+        cut.first
+        for cut in cuts
+        if cut.second is None or (second is not None and cut.second >= second)
+    ]
     return max(known, default=None)
 
 

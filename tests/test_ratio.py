@@ -12,7 +12,7 @@ from tradeoffs import fleets, limited_job, reachable, stated
 
 from optalloc import Instance, InstanceError, Node, OptallocError, Placement, dinkelbach
 from optalloc.answering import Question
-from optalloc.dinkelbach import lower
+from optalloc.dinkelbach import lower, simplest
 from optalloc.engines.protocol import Clock
 from optalloc.formulation.problem import Problem
 from optalloc.objective import Ratio, read_objective
@@ -135,13 +135,23 @@ def test_what_cannot_run_has_the_ratio_zero_with_proof() -> None:
     assert (result.status, result.objective, result.bound) == ("optimal", 0, 0)
 
 
-def test_greedy_gives_a_ratio_without_a_bound() -> None:
-    instance = stated(nodes=[Node(name="n", idle_w=3)], tasks=[limited_job((4, 8), (5, 20))])
+@settings(max_examples=15)
+@given(fleets())
+def test_a_ratio_without_an_exact_engine_is_bounded_by_closed_forms(instance: Instance) -> None:
+    best = best_ratio(instance)
     result = solve(instance, SAMPLES, engine="greedy")
-    assert result.status == "feasible"
-    assert result.objective is not None
-    assert result.objective <= 4 / 11
-    assert result.bound is None
+    if best is not None and result.objective is not None:
+        assert result.objective <= ratio_level(instance).of(best)
+        assert result.bound is None or result.bound >= ratio_level(instance).of(best)
+        assert result.bound is not None or not result.objective
+
+
+@given(st.fractions(Fraction(1, 99), 50, max_denominator=99), st.integers(1, 60))
+def test_the_simplest_fraction_between_two(low: Fraction, width: int) -> None:
+    high = low + Fraction(1, width)
+    found = simplest(low, high)
+    assert low <= found <= high
+    assert not any((low * d).__ceil__() <= high * d for d in range(1, found.denominator))
 
 
 def test_a_ratio_is_infeasible_for_the_same_reasons() -> None:

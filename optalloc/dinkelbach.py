@@ -20,7 +20,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import inf, nextafter, sqrt
+from math import inf, nextafter
 
 import numpy as np
 
@@ -38,6 +38,7 @@ from optalloc.formulation.sparse import EXACT_FLOAT, EXACT_INTEGER, finish
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.placement import Placement
 from optalloc.objective import Level, Objective, Ratio, policy_level
+from optalloc.rationals import between, lower, simplest
 from optalloc.result import LevelResult, Reason, Result
 from optalloc.verify import verify
 
@@ -195,7 +196,7 @@ class _Search:
                 return False
             self.tries += 1
             seconds = self.clock.left / (TRIES + 2 - self.tries)
-            run = self._maximise(between(rate, bound), ledger.placement, seconds)
+            run = self._maximise(between(rate, bound, PRECISE), ledger.placement, seconds)
             if self._keep(run):
                 return True
             if not self._goes_on(run):
@@ -326,7 +327,7 @@ class _Search:
             if clock.left <= 0 or high > rate * LARGEST_CAP:
                 return
         while high > low * (1 + PRECISE) and clock.left > 0:
-            middle = between(low, high)
+            middle = between(low, high, PRECISE)
             low, high = (low, middle) if holds(middle) else (middle, high)
         whatever = (EXACT_INTEGER,) * self.at
         self.sums.append((whatever, high, 0))
@@ -446,49 +447,6 @@ def _sizes(problem: Problem, clock: Clock) -> tuple[float, float]:
         column, value, constant = model.objective(k)
         sums.append(float((np.abs(value) * largest[column]).sum()) + abs(constant))
     return sums[0], sums[1]
-
-
-def between(low: Fraction, high: Fraction) -> Fraction:
-    """A simple fraction about the geometric mean of two that differ."""
-    mean = Fraction(sqrt(low * high))
-    return mean.limit_denominator(max(int(4 / (PRECISE * mean)), 1000))
-
-
-def simplest(low: Fraction, high: Fraction) -> Fraction:
-    """The fraction with the smallest denominator from a positive one to a larger one.
-
-    Examples
-    --------
-    >>> simplest(Fraction(314, 100), Fraction(315, 100))
-    Fraction(22, 7)
-    """
-    whole = low.numerator // low.denominator
-    if whole == low or whole + 1 <= high:
-        return Fraction(whole if whole == low else whole + 1)
-    return whole + 1 / simplest(1 / (high - whole), 1 / (low - whole))
-
-
-def lower(value: Fraction, most: int) -> Fraction:
-    """The largest fraction that is not above a value and whose denominator is not above a limit.
-
-    Examples
-    --------
-    >>> lower(Fraction(314159, 100000), 10)
-    Fraction(25, 8)
-    """
-    if value.denominator <= most:
-        return value
-    # Continued fractions, as in `Fraction.limit_denominator`, of which this is the lower side.
-    p0, q0, p1, q1 = 0, 1, 1, 0
-    n, d = value.numerator, value.denominator
-    while True:
-        a = n // d
-        if q0 + a * q1 > most:
-            break
-        p0, q0, p1, q1 = p1, q1, p0 + a * p1, q0 + a * q1
-        n, d = d, n - a * d
-    k = (most - q0) // q1
-    return min(Fraction(p0 + k * p1, q0 + k * q1), Fraction(p1, q1))
 
 
 def outward(level: Ratio, bound: Fraction) -> float:

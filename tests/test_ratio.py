@@ -12,10 +12,10 @@ from tradeoffs import fleets, limited_job, reachable, stated
 
 from optalloc import Instance, InstanceError, Node, OptallocError, Placement, dinkelbach
 from optalloc.answering import Question
-from optalloc.dinkelbach import lower, simplest
 from optalloc.engines.protocol import Clock
 from optalloc.formulation.problem import Problem
 from optalloc.objective import Ratio, read_objective
+from optalloc.rationals import between, lower, simplest
 from optalloc.solving import Progress, make_request, solve
 from optalloc.verify import verify
 
@@ -121,9 +121,12 @@ def test_levels_around_a_ratio_are_held() -> None:
 
 
 def test_nothing_for_nothing_is_not_the_best_for_the_levels_below() -> None:
-    instance = stated(nodes=[Node(name="n")], tasks=[limited_job((4, 8), required=False)])
-    result = solve(instance, f"{SAMPLES} > power")
-    assert [level.value for level in result.levels] == [0.5, 8]
+    """The last maximum is 0 for the best ratio, for which two ways are as good, and for nothing."""
+    job = limited_job((4, 8), (2, 4), (9, 20), required=False)
+    result = solve(stated(nodes=[Node(name="n")], tasks=[job]), f"{SAMPLES} > power")
+    assert [level.value for level in result.levels] == [0.5, 4]
+    assert [level.bound for level in result.levels] == [0.5, 4]
+    assert result.status == "optimal"
 
 
 def test_what_cannot_run_has_the_ratio_zero_with_proof() -> None:
@@ -144,6 +147,12 @@ def test_a_ratio_without_an_exact_engine_is_bounded_by_closed_forms(instance: In
         assert result.objective <= ratio_level(instance).of(best)
         assert result.bound is None or result.bound >= ratio_level(instance).of(best)
         assert result.bound is not None or not result.objective
+
+
+@given(st.fractions(Fraction(1, 99), 50, max_denominator=99), st.integers(1, 60))
+def test_a_fraction_between_two_is_strictly_between(low: Fraction, width: int) -> None:
+    high = low * (1 + Fraction(width, 1000))
+    assert low < between(low, high, Fraction(1, 1000)) < high
 
 
 @given(st.fractions(Fraction(1, 99), 50, max_denominator=99), st.integers(1, 60))

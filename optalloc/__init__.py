@@ -18,6 +18,8 @@ __all__ = [
     "Document",
     "Energy",
     "EngineFailure",
+    "Front",
+    "FrontPoint",
     "Group",
     "Instance",
     "InstanceError",
@@ -32,16 +34,20 @@ __all__ = [
     "Task",
     "dump_instance",
     "load_instance",
+    "pareto",
     "place_group",
     "policies",
     "read_solution",
     "solve",
     "verify",
+    "write_front",
     "write_solution",
 ]
 
 if TYPE_CHECKING:
     from optalloc import policies, verify
+    from optalloc.epsilon import pareto
+    from optalloc.front import Front, FrontPoint, write_front
     from optalloc.instance.errors import EngineFailure, InstanceError, OptallocError
     from optalloc.instance.files import dump_instance, load_instance
     from optalloc.instance.model import (
@@ -62,6 +68,8 @@ if TYPE_CHECKING:
     from optalloc.solving import solve
 else:
     _HOMES = {
+        "epsilon": ("pareto",),
+        "front": ("Front", "FrontPoint", "write_front"),
         "instance.errors": ("EngineFailure", "InstanceError", "OptallocError"),
         "instance.files": ("dump_instance", "load_instance"),
         "instance.model": (

@@ -1,4 +1,4 @@
-"""What `solve` takes: the values of each argument, for Python and for the command line."""
+"""What `solve` and `pareto` take: the values of each argument, for Python and the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fits = Callable[[Any], bool]
 
 
 def check(arguments: Mapping[str, Any]) -> None:
-    """Refuse arguments of `optalloc.solve` that it does not take.
+    """Refuse arguments of `optalloc.solve` or `optalloc.pareto` that they do not take.
 
     Parameters
     ----------
@@ -52,6 +52,8 @@ def _rules() -> dict[str, tuple[Fits, str]]:
         "group": (_is(Task), "a Task"),
         "instance": (_is(Instance), "an Instance"),
         "objective": (_or_none(_is(str)), "text such as 'throughput > energy', or None"),
+        "objectives": (_two_names, "two names, such as ('throughput', 'power')"),
+        "points": (_whole(2, float("inf")), "a whole number from 2"),
         "engine": (_is(str), "the name of an engine"),
         "time_limit": (_or_none(_above_zero), "a positive number of seconds, or None"),
         "threads": (
@@ -81,6 +83,11 @@ def _or_none(fits: Fits) -> Fits:
 
 def _whole(least: int, most: float) -> Fits:
     return lambda value: _number(value, Integral) and least <= int(value) <= most
+
+
+def _two_names(value: Any) -> bool:
+    plural = isinstance(value, list | tuple) and len(value) == 2
+    return plural and all(isinstance(name, str) for name in value)
 
 
 def _above_zero(value: Any) -> bool:

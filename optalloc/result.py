@@ -171,6 +171,13 @@ class Result:
         named = name_placement(self.instance, self.placement)
         return {task: dict(placed.nodes) for task, placed in named.items()}
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Samples/s, watts, samples per joule, FLOP/s per watt ...: see `optalloc.metrics`."""
+        from optalloc.metrics import metrics
+
+        return {} if self.placement is None else metrics(self.instance, self.placement)
+
     def summary(self) -> dict[str, Any]:
         """The result as plain values for JSON."""
         return {
@@ -197,6 +204,7 @@ class Result:
                 for lv in self.levels
             ],
             "terms": self.terms,
+            "metrics": self.metrics,
             "failures": list(self.failures),
             "reasons": [{"task": r.task, "message": r.message} for r in self.reasons],
             "search": None if self.search is None else asdict(self.search),

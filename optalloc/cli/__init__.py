@@ -13,6 +13,7 @@ from optalloc.cli.failures import guarded, pipe_closed
 
 _HOMES = {
     "solve": "solve",
+    "pareto": "pareto",
     "check": "check",
     "info": "info",
     "generate": "generate",

@@ -9,6 +9,7 @@ import numpy as np
 
 from optalloc.cli.tables import Table, show
 from optalloc.cli.words import counted, measured, number, percent, shortened
+from optalloc.metrics import UNITS
 from optalloc.objective import read_objective
 from optalloc.result import LevelResult, Result
 
@@ -41,6 +42,7 @@ def show_result(result: Result, output: Path | None) -> None:
             [_level(level) for level in result.levels],
         ),
         _terms(result),
+        _metrics(result),
         Table(why, ("task", "reason"), [(r.task, r.message) for r in result.reasons]),
         placement_table(result),
     )
@@ -90,6 +92,15 @@ def _terms(result: Result) -> Table:
         unit = policy.unit(columns) if policy else ""
         rows.append((label, measured(value, unit), policy.summary if policy else ""))
     return Table("terms", ("term", ">value", ""), rows)
+
+
+def _metrics(result: Result) -> Table:
+    """Rates, watts and their ratios."""
+    rows = [
+        (name.replace("_", " "), measured(value, UNITS[name]))
+        for name, value in result.metrics.items()
+    ]
+    return Table("metrics", ("figure", ">value"), rows)
 
 
 def placement_table(result: Result) -> Table:

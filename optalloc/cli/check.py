@@ -63,7 +63,7 @@ def plain(instance: Instance, objective: Objective, report: Report) -> dict[str,
                 "name": level.name,
                 "sense": level.sense,
                 "unit": level.unit,
-                "value": level.stated(level.value(report.values)),
+                "value": level.read(report.values),
             }
             for level in objective.levels
         ],
@@ -101,11 +101,7 @@ def _show(instance: Instance, objective: Objective, report: Report) -> None:
             "objective",
             ("level", "", ">value"),
             [
-                (
-                    level.name,
-                    level.sense,
-                    measured(level.stated(level.value(report.values)), level.unit),
-                )
+                (level.name, level.sense, measured(level.read(report.values), level.unit))
                 for level in objective.levels
             ],
         ),

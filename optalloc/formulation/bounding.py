@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Convex, Excess, Identity, Steps
 from optalloc.formulation.terms import Chosen, Family, Placed, Term
+from optalloc.objective import Level
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -43,11 +44,11 @@ class _Linear:
 
 def level_bounds(problem: Problem) -> list[int | None]:
     """Bound every level from below (turned so that less is better); None where nothing is known."""
-    return [_level_bound(problem, k) for k in range(len(problem.objective.levels))]
+    return [level_bound(problem, level) for level in problem.objective.levels]
 
 
-def _level_bound(problem: Problem, k: int) -> int | None:
-    level = problem.objective.levels[k]
+def level_bound(problem: Problem, level: Level) -> int | None:
+    """Bound a sum of policies that are active in a problem, as `level_bounds` does."""
     sign = 1 if level.sense == "min" else -1
     linear, total, size = _Linear(), 0.0, 0.0
     for factor, i in level.factors:

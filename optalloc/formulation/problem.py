@@ -35,6 +35,7 @@ from optalloc.formulation.pairs import NO_PAIRS, Pairs, make_pairs
 from optalloc.formulation.placing import allowed_entries
 from optalloc.formulation.terms import Membership, Metric
 from optalloc.instance.columns import Columns
+from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance
 from optalloc.objective import Objective
 
@@ -55,6 +56,11 @@ class Problem:
     merge
         Merge identical tasks and nodes where that is exact.
 
+    Raises
+    ------
+    OptallocError
+        For an objective with a ratio, which no sum of terms states.
+
     Attributes
     ----------
     task_classes, node_classes
@@ -71,6 +77,9 @@ class Problem:
     """
 
     def __init__(self, instance: Instance, objective: Objective, merge: bool = True) -> None:
+        if objective.ratio is not None:
+            name = objective.levels[objective.ratio].name
+            raise OptallocError(f"objective: expected sums; {name!r} is a ratio, for `solve` alone")
         self.instance = instance
         self.objective = objective
         self.columns: Columns = instance.columns

@@ -285,7 +285,8 @@ class Document(Stated, frozen=True):
         Goals and rules. Capacity, transient capacity and label rules hold without being stated.
     objective
         Levels in order of importance, joined by ``>``; each is ``penalty`` (the weighted sum of
-        the policies with a weight), a policy's name or a goal's type. By default
+        the policies with a weight), a policy's name, a goal's type or (one of them) a ratio:
+        ``samples-per-joule``, or two goals as in ``throughput / power``. By default
         ``admitted > penalty`` where some task is optional, else ``penalty``.
     """
 

@@ -75,9 +75,9 @@ def common(*quanta: Fraction) -> Fraction:
     return Fraction(top or 1, bottom)
 
 
-def exact(number: int | float) -> Fraction:
+def exact(number: int | float | Fraction) -> Fraction:
     """Read a stated number as the decimal that was written."""
-    return Fraction(repr(number))
+    return number if isinstance(number, Fraction) else Fraction(repr(number))
 
 
 def _scaled(values: ArrayLike, quantum: Fraction) -> FloatArray:

@@ -1,4 +1,4 @@
-"""Measured rows in CSV files: data-parallel training, all-reduce times, placements."""
+"""Measured rows in CSV files: data-parallel training, all-reduce, placements, power limits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,21 @@ class Placed:
         return tuple(int(digit) for digit in self.placement)
 
 
-Kind = type[Training] | type[AllReduce] | type[Placed]
+@dataclass(frozen=True)
+class Limited:
+    """A row of a job at a power limit (W): seconds of an epoch and the mean watts; see `parse`."""
+
+    gpu: str
+    dataset: str
+    network: str
+    batch_size: int
+    optimizer: str
+    power_limit: float
+    time_per_epoch: float
+    average_power: float
+
+
+Kind = type[Training] | type[AllReduce] | type[Placed] | type[Limited]
 _READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 
@@ -89,7 +103,7 @@ def parse(
     Parameters
     ----------
     kind
-        `Training`, `AllReduce` or `Placed`.
+        `Training`, `AllReduce`, `Placed` or `Limited`.
     rows
         Text by column.
     source

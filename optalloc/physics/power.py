@@ -78,6 +78,27 @@ def samples_per_joule(samples_per_s: float, watts: float) -> float:
     return samples_per_s / watts
 
 
+def undominated(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Pick the points of which no other one has as much throughput for as few watts.
+
+    Parameters
+    ----------
+    points
+        Watts and throughput; of equal ones the first is kept.
+
+    Returns
+    -------
+    list
+        Indices, by rising watts and throughput.
+    """
+    order = sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1]))
+    kept: list[int] = []
+    for k in order:
+        if not kept or points[k][1] > points[kept[-1]][1]:
+            kept.append(k)
+    return kept
+
+
 def concave_envelope(points: Sequence[tuple[float, float]]) -> list[int]:
     """Pick the points that no mix of others beats: the upper concave envelope, rising.
 
@@ -91,11 +112,8 @@ def concave_envelope(points: Sequence[tuple[float, float]]) -> list[int]:
     list
         Indices, by rising watts and throughput.
     """
-    order = sorted(range(len(points)), key=lambda k: (points[k][0], -points[k][1]))
     kept: list[int] = []
-    for k in order:
-        if kept and points[k][1] <= points[kept[-1]][1]:
-            continue
+    for k in undominated(points):
         while len(kept) > 1 and _below(points[kept[-2]], points[kept[-1]], points[k]):
             kept.pop()
         kept.append(k)

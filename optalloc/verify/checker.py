@@ -83,7 +83,7 @@ def _limits(policy: Policy, label: str, value: int, facts: Facts) -> Iterator[Br
         amount: Fraction = sign * (measured - exact(limit))
         if amount > 0:
             message = (
-                f"{label}: {with_unit(float(measured), unit)}, {bound} {number(limit)} "
+                f"{label}: {with_unit(float(measured), unit)}, {bound} {number(float(limit))} "
                 f"({number(float(amount))} {direction})"
             )
             yield Breach(None, None, float(amount), message)

@@ -84,6 +84,30 @@ HANDMADE = {
         policies=(p.Throughput(raw=True),),
         objective="throughput",
     ),
+    "gangs in racks leave no room for those that may be anywhere": Instance(
+        nodes=(
+            Node(name="n0", devices=2, device="gpu", domains={"rack": "r0"}),
+            Node(name="n1", devices=2, device="gpu", domains={"rack": "r1"}),
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{size}",
+                configurations=(
+                    Configuration(
+                        device="gpu",
+                        replicas=size,
+                        within="rack" if size > 1 else "",
+                        throughput=2 * size - 1,
+                    ),
+                ),
+                count=2,
+                required=False,
+            )
+            for size in (1, 2)
+        ),
+        policies=(p.Throughput(raw=True),),
+        objective="throughput",
+    ),
     "a task that must be answered fast keeps others away": Instance(
         nodes=(Node(name="n0", capacity={"cpu": 6}), Node(name="n1", capacity={"cpu": 4})),
         tasks=(

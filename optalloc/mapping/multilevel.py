@@ -27,6 +27,8 @@ NEAREST = 8
 """Slots near to each that annealing prefers."""
 CHUNK = 1_000_000
 """Steps of annealing between two looks at the clock."""
+CYCLES = 3
+"""Cycles that improve the best of several cuts."""
 SHRINK = 0.95
 """Coarsening ends when a level is not smaller than that."""
 
@@ -202,7 +204,7 @@ def improve(spots, effort, random, stop):
 def melted(spots, effort, random, stop):
     best, least = spots.slot.copy(), np.inf
     for _ in range(4):
-        refine(spots, Effort(100, 100_000, 1.0, 0.01), random, stop)
+        refine(spots, Effort(150, 5_000, 1.0, 0.01), random, stop)
         annealing.descend(spots, random)
         cost = annealing.cost_of(spots)
         if cost < least:
@@ -235,18 +237,12 @@ def split(
         return np.zeros(graph.vertices, np.int64)
     apart = 1.0 - np.eye(groups)
     best, least = filled(graph.size, capacity, random), np.inf
-    for _ in range(tries):
-        part = cycle(graph, apart, capacity, best, effort, random, stop, fresh=True)
-        for _again in range(2):
-            cut = annealing.cost_of(spots_of(graph, apart, capacity, part))
-            if cut < least:
-                best, least = part, cut
-            part = cycle(graph, apart, capacity, part, effort, random, stop)
+    for k in range(tries + CYCLES):
+        part = cycle(graph, apart, capacity, best, effort, random, stop, fresh=k < tries)
         cut = annealing.cost_of(spots_of(graph, apart, capacity, part))
         if cut < least:
             best, least = part, cut
     return best
-
 
 
 def halves(distance: FloatArray, levels: Sequence[IntArray], slots: IntArray) -> IntArray:

@@ -26,6 +26,10 @@ GRACE = 0.3
 """Seconds that searches get to end after the time limit, before they are left alone."""
 DENSE = 512
 """Slots up to which matrices are searched densely."""
+ANNEALED = 2000
+"""Ranks up to which half the searches anneal the whole graph."""
+SPARSE = 0.2
+"""Share of all pairs below which traffic is searched as a graph too."""
 Search = Callable[[], None]
 
 
@@ -133,7 +137,7 @@ def searches(
     dense = single and machine.slots <= DENSE
     layout = Layout.of(traffic, machine) if machine.symmetric else None
     found: list[Search] = []
-    proof = exact.proof(traffic, machine, layout, board, many, seed)
+    proof = exact.proof(traffic, machine, layout, board)
     if proof is not None:
         found.append(proof)
     k = 0
@@ -143,13 +147,20 @@ def searches(
                 [("distance", "expected the same both ways, as slots take several ranks")],
                 "the machine",
             )
-        sparse = layout is not None and traffic.source.size < 0.2 * traffic.ranks**2
-        if layout is None or (dense and (k % 2 == (1 if sparse else 0) or not sparse)):
+        if layout is None or (dense and _densely(traffic, machine, k)):
             found.append(partial(searching.tabu, traffic, machine, board, seed + k))
         else:
-            found.append(partial(searching.multilevel, layout, board, seed + k))
+            small = traffic.ranks < ANNEALED and k % 2 == 1
+            search = searching.annealing if small else searching.multilevel
+            found.append(partial(search, layout, board, seed + k))
         k += 1
     return found
+
+
+def _densely(traffic: Traffic, machine: Machine, k: int) -> bool:
+    """Whether the k-th search of a small problem works on matrices rather than on the graph."""
+    sparse = traffic.source.size < SPARSE * traffic.ranks**2
+    return not (sparse and machine.levels) and (k % 2 == 0 or not sparse)
 
 
 def _check(time_limit: float, threads: int | None, seed: int) -> None:

@@ -203,8 +203,8 @@ def improve(spots, effort, random, stop):
 
 def melted(spots, effort, random, stop):
     best, least = spots.slot.copy(), np.inf
-    for _ in range(4):
-        refine(spots, Effort(150, 5_000, 1.0, 0.01), random, stop)
+    for _ in range(3):
+        refine(spots, Effort(60, 2_000, 1.0, 0.01), random, stop)
         annealing.descend(spots, random)
         cost = annealing.cost_of(spots)
         if cost < least:
@@ -302,7 +302,8 @@ class Multisection:
                 continue
             second = halves(self.distance, self.levels, slots)
             room = self._room(part, slots, second)
-            side = split(part, room, self.effort, self.tries, random, stop)
+            tries = max(2, self.tries * min(8, slots.size) // 8)
+            side = split(part, room, self.effort, tries, random, stop)
             for k in (0, 1):
                 mine = np.flatnonzero(side == k)
                 if mine.size:

@@ -12,6 +12,10 @@ from optalloc.mapping.traffic import Traffic
 PATIENCE = 40
 """Moves of tabu search without a better cost, in n, after which it is kicked; at least `LEAST`."""
 LEAST = 2000
+FIRST, GROWTH = 1_000_000, 1.5
+"""Steps of the first annealing, and how many times longer each following one is."""
+HOT, COLD = (1.0, 0.3, 0.1), 0.005
+"""First temperatures in turn, and the last one, in the mean change for the worse."""
 PIECE = 2_000_000
 """Pairs that are looked at between two looks at the clock."""
 
@@ -65,3 +69,29 @@ def multilevel(layout: Layout, board: Board, seed: int, share: float = 0.5) -> N
             starts.round()
     except Stopped:
         starts.hand_in()
+
+
+def annealing(layout: Layout, board: Board, seed: int) -> None:
+    """Anneal the whole graph from hot to cold, each time longer; in turn the best of all anew."""
+    from optalloc.mapping.compiled import annealing as kernel
+    from optalloc.mapping.compiled.base import generator
+    from optalloc.mapping.multilevel import Effort, Stopped, filled, refine, spots_of
+
+    random, k = generator(seed), 0
+    slot = filled(layout.graph.size, layout.capacity, random)
+    steps, mine = FIRST, slot
+    try:
+        while not board.stop():
+            known = board.assignment
+            hot = HOT[k % len(HOT)]
+            start = mine if hot == HOT[0] or known is None else layout.block[known]
+            spots = spots_of(layout.graph, layout.distance, layout.capacity, start)
+            refine(spots, Effort(0, steps, hot, COLD), random, board.stop)
+            kernel.descend(spots, random)
+            mine = spots.slot.copy() if hot == HOT[0] else mine
+            board.offer(layout.assignment(spots.slot), "annealing")
+            k += 1
+            if k % len(HOT) == 0:
+                steps = int(GROWTH * steps)
+    except Stopped:
+        return

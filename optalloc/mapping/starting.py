@@ -48,7 +48,7 @@ class Starts:
         small = self.layout.graph.vertices < SMALL
         tries = (8 if small else 5) + 2 * self.rounds
         effort = Effort(
-            steps=50 if small else 0, least=5000, hot=0.05, cold=0.002, seeds=10, patience=30
+            steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
         )
         cut = Multisection(
             self.layout.distance, self.layout.capacity, self.layout.levels, effort, tries

@@ -6,7 +6,7 @@ free room and by exchanges of two vertices, priced over their edges alone. Dista
 
 from __future__ import annotations
 
-from math import log
+from math import exp
 from typing import NamedTuple
 
 import numpy as np
@@ -168,13 +168,12 @@ def anneal(spots: Spots, hot: float, cold: float, steps: int, random: Words) -> 
         slot = target(spots, v, random)
         if slot == spots.slot[v]:
             continue
-        most = -heat * log(max(draw(random), 1e-18))
         if (
             spots.load[slot] + spots.size[v] <= spots.capacity[slot]
             and spots.many[slot] < spots.members.shape[1]
         ):
             change = moving(spots, v, slot)
-            if change <= most:
+            if change <= 0 or draw(random) < exp(-change / heat):
                 leave(spots, v)
                 enter(spots, v, slot)
                 total += change
@@ -190,7 +189,7 @@ def anneal(spots: Spots, hot: float, cold: float, steps: int, random: Words) -> 
         ):
             continue
         change = exchanging(spots, u, v)
-        if change <= most:
+        if change <= 0 or draw(random) < exp(-change / heat):
             exchange(spots, u, v)
             total += change
     return total

@@ -9,18 +9,29 @@ from __future__ import annotations
 
 from optalloc.mapping.evaluating import cost
 from optalloc.mapping.files import read_assignment, read_metis, read_qaplib, write_assignment
+from optalloc.mapping.gangs import GangMapping, map_gang
 from optalloc.mapping.machine import Machine
 from optalloc.mapping.mapping import Mapping, map_ranks
+from optalloc.mapping.parallel import Model, model_traffic, parallel_traffic, ring_traffic
+from optalloc.mapping.rings import ring_length, ring_order
 from optalloc.mapping.traffic import Traffic
 
 __all__ = [
+    "GangMapping",
     "Machine",
     "Mapping",
+    "Model",
     "Traffic",
     "cost",
+    "map_gang",
     "map_ranks",
+    "model_traffic",
+    "parallel_traffic",
     "read_assignment",
     "read_metis",
     "read_qaplib",
+    "ring_length",
+    "ring_order",
+    "ring_traffic",
     "write_assignment",
 ]

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from optalloc.mapping.board import Board
 from optalloc.mapping.layout import Layout
 from optalloc.mapping.machine import Machine
 from optalloc.mapping.traffic import Traffic
 
+IntArray = NDArray[np.int64]
 SMALL = 16
 """Slots up to which every permutation can be looked at under bounds."""
 GROUP = 128
 """Ranks up to which the traffic that leaves domains is bounded."""
 NODES = 5000
 """Nodes between two looks at what others have found."""
+LARGEST = 1e15
+"""Volumes above this are not given to CP-SAT."""
 Search = Callable[[], None]
 
 
 def proof(
-    traffic: Traffic, machine: Machine, layout: Layout | None, board: Board
+    traffic: Traffic,
+    machine: Machine,
+    layout: Layout | None,
+    board: Board,
+    workers: int,
+    seed: int,
 ) -> Search | None:
     """The proof that fits a problem; None if there is none."""
     single = machine.single and bool(np.all(traffic.size == 1))
     if layout is not None and layout.levels and bool(np.all(traffic.size == 1)):
-        return partial(by_cuts, layout, board) if traffic.ranks <= GROUP else None
+        return partial(by_cuts, layout, board, workers, seed) if traffic.ranks <= GROUP else None
     if single and machine.slots <= SMALL:
         return partial(by_branching, traffic, machine, board)
     return None
@@ -56,12 +66,13 @@ def by_branching(traffic: Traffic, machine: Machine, board: Board) -> None:
         board.prove(board.cost)
 
 
-def by_cuts(layout: Layout, board: Board) -> None:
+def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
     """Bound the traffic that leaves the domains of each level, and add up.
 
     ``cost = d_0 W + sum over levels (d_l - d_{l-1}) cut_l``, W all traffic between different
     ranks and cut_l that between different groups of level l.
     """
+    from optalloc.mapping.constraining import prove_cut
     from optalloc.mapping.cuts import cut_bound, matrix_of
 
     weight = matrix_of(layout.graph)
@@ -74,7 +85,7 @@ def by_cuts(layout: Layout, board: Board) -> None:
         return
 
     def found(k: int, cut: float) -> None:
-        bounds[k] = cut
+        bounds[k] = max(cut, bounds[k])
         gained = sum(d * c for (d, _), c in zip(steps[1:], bounds[1:], strict=True))
         board.prove(inner * total + gained)
 
@@ -87,9 +98,24 @@ def by_cuts(layout: Layout, board: Board) -> None:
         cut_bound(
             weight, groups, int(capacity.max()), known, board.stop, partial(found, k)
         )
+    whole = bool(np.all(weight == np.rint(weight))) and weight.max() < LARGEST
+    if len(steps) == 2 and not board.proven and whole and np.ptp(layout.capacity) == 0:
+        prove_cut(
+            weight,
+            layout.capacity.size,
+            int(layout.capacity[0]),
+            layout.block[board.assignment],
+            bounds[1],
+            board.deadline - time.monotonic(),
+            workers,
+            seed,
+            board.stop,
+            partial(found, 1),
+            lambda at: board.offer(layout.assignment(at), "cp-sat"),
+        )
 
 
-def levels(layout: Layout) -> list[tuple[float, np.ndarray]]:
+def levels(layout: Layout) -> list[tuple[float, IntArray]]:
     """Distance within a block, then for each level the distance that leaving its groups adds."""
     blocks = np.arange(layout.capacity.size)
     inside = layout.distance.diagonal()[layout.capacity > 1]

@@ -137,7 +137,7 @@ def searches(
     dense = single and machine.slots <= DENSE
     layout = Layout.of(traffic, machine) if machine.symmetric else None
     found: list[Search] = []
-    proof = exact.proof(traffic, machine, layout, board)
+    proof = exact.proof(traffic, machine, layout, board, many, seed)
     if proof is not None:
         found.append(proof)
     k = 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from optalloc.mapping import Machine, Mapping, Traffic
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType["list[float]"]):
     """Numbers joined by colons, such as ``4:8:2``."""
 
     name = "numbers"
@@ -33,9 +33,13 @@ class Numbers(click.ParamType):
 
 @click.command("map")
 @click.argument("graph", type=options.FILE, required=False)
-@click.option("--qap", type=options.FILE, help="QAPLIB file: flows and distances, instead of GRAPH.")
 @click.option(
-    "--hierarchy", type=Numbers(int), help="Slots a group, groups a next one ...: 4:8:2, innermost first."
+    "--qap", type=options.FILE, help="QAPLIB file: flows and distances, instead of GRAPH."
+)
+@click.option(
+    "--hierarchy",
+    type=Numbers(int),
+    help="Slots a group, groups a next one ...: 4:8:2, innermost first.",
 )
 @click.option("--distance", type=Numbers(float), help="Distance at each level: 1:10:100.")
 @click.option("--torus", type=Numbers(int), help="A torus of these sizes instead: 4:4:4.")
@@ -44,16 +48,20 @@ class Numbers(click.ParamType):
     type=click.FloatRange(0),
     help="Several vertices a slot: at most (1 + this) * ceil(weight / slots); else one each.",
 )
-@click.option("--capacity", type=click.IntRange(1), help="Units that each slot takes; 1 by default.")
+@click.option(
+    "--capacity", type=click.IntRange(1), help="Units that each slot takes; 1 by default."
+)
 @click.option(
     "--time-limit", type=float, callback=options.positive, default=10.0, show_default=True,
     help="Seconds.",
 )  # fmt: skip
-@click.option("--threads", type=options.THREADS, help="Searches side by side; one a core by default.")
+@click.option(
+    "--threads", type=options.THREADS, help="Searches side by side; one a core by default."
+)
 @click.option("--seed", type=options.SEED, default=0, show_default=True, help="Random seed.")
 @options.output("File for the slot of each rank, a line each.", required=False)
 @options.as_json
-def map_(
+def map_(  # noqa: PLR0913  (one for each option)
     *,
     graph: Path | None,
     qap: Path | None,
@@ -83,7 +91,9 @@ def map_(
         raise click.UsageError("map needs GRAPH or --qap FILE")
     if qap is not None:
         if hierarchy or distance or torus or capacity or imbalance is not None:
-            raise click.UsageError("--qap states the machine; --hierarchy and the like do not go with it")
+            raise click.UsageError(
+                "--qap states the machine; --hierarchy and the like do not go with it"
+            )
         traffic, machine = read_qaplib(qap)
     else:
         assert graph is not None
@@ -139,7 +149,9 @@ def _machine(
     from optalloc.mapping import Machine
 
     if imbalance is not None and capacity is not None:
-        raise click.UsageError("--imbalance and --capacity both state what a slot takes: choose one")
+        raise click.UsageError(
+            "--imbalance and --capacity both state what a slot takes: choose one"
+        )
     if (torus is None) == (hierarchy is None) or (hierarchy is None) != (distance is None):
         raise click.UsageError("map needs --hierarchy with --distance, or --torus")
     slots = math.prod(torus or hierarchy or [])

@@ -10,6 +10,7 @@ at least as much as its smallest cut, and one larger than a leaf at least as its
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,18 +20,25 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Run:
+    """How long CP-SAT may look, with how many workers, and what else ends it."""
+
+    seconds: float
+    workers: int
+    seed: int
+    stop: Callable[[], bool]
+
+
 def prove_cut(
     weight: FloatArray,
     groups: int,
     most: int,
     known: IntArray,
     at_least: float,
-    seconds: float,
-    workers: int,
-    seed: int,
-    stop: Callable[[], bool],
+    run: Run,
     bounded: Callable[[float], None],
-    better: Callable[[IntArray], None],
+    better: Callable[[IntArray], object],
 ) -> None:
     """Look for a division that is cut less than `known`, until none is left.
 
@@ -42,6 +50,8 @@ def prove_cut(
         Number of leaves, and ranks that each takes.
     at_least
         A bound that is known already.
+    run
+        Its limits.
     bounded, better
         Called with each bound on the cut and each better division.
     """
@@ -56,25 +66,25 @@ def prove_cut(
     for (i, leaf), x in place.items():
         model.add_hint(x, int(label[i] == leaf))
     solver = cp_model.CpSolver()
-    solver.parameters.max_time_in_seconds = max(seconds, 0.01)
-    solver.parameters.num_workers = workers
-    solver.parameters.random_seed = seed
+    solver.parameters.max_time_in_seconds = max(run.seconds, 0.01)
+    solver.parameters.num_workers = run.workers
+    solver.parameters.random_seed = run.seed
     solver.parameters.catch_sigint_signal = False
     solver.parameters.symmetry_level = 2
 
-    class Listener(cp_model.CpSolverSolutionCallback):  # type: ignore[misc]
+    class Listener(cp_model.CpSolverSolutionCallback):
         def on_solution_callback(self) -> None:
             at = np.zeros(len(weight), np.int64)
             for (i, leaf), x in place.items():
                 if self.value(x):
                     at[i] = leaf
             better(at)
-            if stop():
+            if run.stop():
                 self.stop_search()
 
     def bound(value: float) -> None:
         bounded(value * unit)
-        if stop():
+        if run.stop():
             solver.stop_search()
 
     solver.best_bound_callback = bound
@@ -125,7 +135,12 @@ def _heavy_groups(
         whole_in: dict[int, list[Any]] = {leaf: [] for leaf in range(groups)}
         for group in members:
             inside = weight[np.ix_(group, group)] == value
-            apart = [differ[i, j] for i in group for j in group if (i, j) in differ and weight[i, j] == value]
+            apart = [
+                differ[i, j]
+                for i in group
+                for j in group
+                if (i, j) in differ and weight[i, j] == value
+            ]
             least = parts_cut(inside, most)
             if len(group) > most:
                 model.add(sum(apart) >= least)
@@ -140,7 +155,7 @@ def _heavy_groups(
                     whole_in[leaf].append(whole)
             smallest = smallest_cut(inside)
             model.add(sum(apart) + smallest * sum(wholes) >= smallest)
-        for leaf, wholes in whole_in.items():
+        for wholes in whole_in.values():
             if wholes:
                 model.add(sum(wholes) <= most // size)
 
@@ -177,7 +192,7 @@ def parts_cut(joined: NDArray[np.bool_], most: int) -> int:
 
 def _in_order(label: IntArray) -> IntArray:
     """Number groups by their first members."""
-    first = {}
+    first: dict[int, int] = {}
     for value in label.tolist():
         first.setdefault(value, len(first))
     return np.array([first[value] for value in label.tolist()], np.int64)

@@ -31,7 +31,10 @@ def classes(weight: FloatArray) -> IntArray:
     color = np.zeros(len(weight), np.int64)
     while True:
         seen = [
-            (int(color[v]), *sorted(zip(color[row > 0].tolist(), row[row > 0].tolist(), strict=True)))
+            (
+                int(color[v]),
+                *sorted(zip(color[row > 0].tolist(), row[row > 0].tolist(), strict=True)),
+            )
             for v, row in enumerate(weight)
         ]
         names = {key: k for k, key in enumerate(sorted(set(seen)))}

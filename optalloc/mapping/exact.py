@@ -57,9 +57,7 @@ def by_branching(traffic: Traffic, machine: Machine, board: Board) -> None:
     while not done and not board.ended.is_set() and not board.stop():
         least = board.cost
         margin = (2.0 if even else 1.0) if board.whole else 1e-9 * abs(least)
-        value, done = search(
-            flow, machine.distance, best, least, margin, stack, flag, NODES
-        )
+        value, done = search(flow, machine.distance, best, least, margin, stack, flag, NODES)
         if value < least:
             board.offer(best[: traffic.ranks], "branch and bound")
     if done:
@@ -72,7 +70,7 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
     ``cost = d_0 W + sum over levels (d_l - d_{l-1}) cut_l``, W all traffic between different
     ranks and cut_l that between different groups of level l.
     """
-    from optalloc.mapping.constraining import prove_cut
+    from optalloc.mapping.constraining import Run, prove_cut
     from optalloc.mapping.cuts import cut_bound, matrix_of
 
     weight = matrix_of(layout.graph)
@@ -95,9 +93,7 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
         capacity = np.bincount(label, layout.capacity, groups).astype(np.int64)
         assert board.assignment is not None, "there is one from the beginning"
         known = label[layout.block[board.assignment]]
-        cut_bound(
-            weight, groups, int(capacity.max()), known, board.stop, partial(found, k)
-        )
+        cut_bound(weight, groups, int(capacity.max()), known, board.stop, partial(found, k))
     whole = bool(np.all(weight == np.rint(weight))) and weight.max() < LARGEST
     if len(steps) == 2 and not board.proven and whole and np.ptp(layout.capacity) == 0:
         prove_cut(
@@ -106,10 +102,7 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
             int(layout.capacity[0]),
             layout.block[board.assignment],
             bounds[1],
-            board.deadline - time.monotonic(),
-            workers,
-            seed,
-            board.stop,
+            Run(board.deadline - time.monotonic(), workers, seed, board.stop),
             partial(found, 1),
             lambda at: board.offer(layout.assignment(at), "cp-sat"),
         )
@@ -126,7 +119,7 @@ def levels(layout: Layout) -> list[tuple[float, IntArray]]:
         if finer.max() + 1 < labels[-1].max() + 1 and finer.max() > 0:
             labels.append(finer)
     found, before = [(base, blocks)], base
-    for k, label in enumerate(labels):
+    for label in labels:
         outside = layout.distance[np.not_equal.outer(label, label)]
         if outside.size:
             least = float(outside.min())

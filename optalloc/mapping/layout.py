@@ -52,8 +52,9 @@ class Layout:
         first = np.unique(leaf, return_index=True)[1]
         if not one or first.size == machine.slots:
             whole = np.arange(machine.slots)
-            levels = machine.levels[::-1]
-            return cls(graph, machine.distance, machine.capacity, levels, whole, False)
+            return cls(
+                graph, machine.distance, machine.capacity, machine.levels[::-1], whole, False
+            )
         block = np.searchsorted(leaf[first], leaf) if np.all(np.diff(leaf[first]) > 0) else leaf
         first = np.unique(block, return_index=True)[1]
         distance = machine.distance[np.ix_(first, first)].copy()

@@ -147,7 +147,9 @@ class Machine:
         InstanceError
             For sizes below 1.
         """
-        problems = [(f"torus[{k}]", f"expected at least 1, got {s}") for k, s in enumerate(sizes) if s < 1]
+        problems = [
+            (f"torus[{k}]", f"expected at least 1, got {s}") for k, s in enumerate(sizes) if s < 1
+        ]
         if problems or not sizes:
             raise InstanceError(problems or [("torus", "expected a size")], "the machine")
         slots, hops = np.arange(int(np.prod(sizes))), 0
@@ -203,9 +205,11 @@ def _falling(distances: Sequence[float]) -> list[tuple[str, str]]:
 
 
 def _capacities(stated: int | Sequence[int], slots: int) -> IntArray:
-    capacity = np.broadcast_to(np.asarray(stated, np.int64), (slots,)) if np.ndim(
-        stated
-    ) == 0 else np.asarray(stated, np.int64)
+    capacity = (
+        np.broadcast_to(np.asarray(stated, np.int64), (slots,))
+        if np.ndim(stated) == 0
+        else np.asarray(stated, np.int64)
+    )
     if capacity.shape != (slots,):
         message = f"expected {slots}, one a slot, got {capacity.size}"
         raise InstanceError([("capacity", message)], "the machine")

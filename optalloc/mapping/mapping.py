@@ -110,7 +110,7 @@ def map_ranks(
     _check(time_limit, threads, seed)
     board = Board(traffic, machine, began + time_limit)
     board.listener = on_progress
-    _begin(board, start)
+    begin(board, start)
     interrupted = False
     if not board.ended.is_set():
         many = threads or min(MOST_THREADS, os.cpu_count() or 1)
@@ -172,7 +172,7 @@ def _check(time_limit: float, threads: int | None, seed: int) -> None:
         raise OptallocError(f"seed: expected 0 to {LARGEST_SEED}, got {seed}")
 
 
-def _begin(board: Board, start: IntArray | None) -> None:
+def begin(board: Board, start: IntArray | None) -> None:
     """Offer a first assignment: ranks in order, or the largest first where that does not fit."""
     from optalloc.mapping.evaluating import faults
 

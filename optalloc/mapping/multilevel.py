@@ -51,6 +51,8 @@ class Effort:
         First and last temperature, in the mean change that makes an assignment worse.
     coarsest
         Vertices of the coarsest graph for each slot.
+    seeds, patience
+        Passes that begin with one vertex, for ten vertices, and moves after which one gives up.
     """
 
     steps: int = 100
@@ -58,13 +60,18 @@ class Effort:
     hot: float = 0.3
     cold: float = 0.005
     coarsest: int = 16
-    seeds: int = 0
+    seeds: int = 10
     patience: int = 30
 
 
-def spots_of(
-    graph: Graph, distance: FloatArray, capacity: IntArray, slot: IntArray
-) -> Spots:
+MELT = Effort(steps=60, least=2000, hot=1.0, cold=0.01)
+MELTS = 3
+"""How the coarsest graph is annealed anew, and how often."""
+PASSES = 10
+"""Most passes from all borders in a row."""
+
+
+def spots_of(graph: Graph, distance: FloatArray, capacity: IntArray, slot: IntArray) -> Spots:
     """Lay out an assignment for annealing."""
     slots = capacity.size
     near = np.argsort(distance, axis=1, kind="stable")[:, : NEAREST + 1].astype(np.int64)
@@ -88,9 +95,7 @@ def spots_of(
     return spots
 
 
-def coarsened(
-    graph: Graph, part: IntArray, largest: int, random: Words
-) -> tuple[Graph, IntArray]:
+def coarsened(graph: Graph, part: IntArray, largest: int, random: Words) -> tuple[Graph, IntArray]:
     """Merge pairs within parts, none larger than `largest`; returns the coarse vertex of each."""
     rows = (graph.start, graph.end, graph.weight, graph.size)
     coarse, many = coarsening.match(*rows, part, largest, random)
@@ -182,29 +187,40 @@ def cycle(
             annealing.balance(spots, random)
         top = k == len(graphs) - 1
         if top and fresh:
-            below = melted(spots, effort, random, stop)
+            below = melted(spots, random, stop)
             continue
         improve(spots, effort, random, stop)
         below = spots.slot
     return below
 
 
-def improve(spots, effort, random, stop):
-    n=spots.slot.size
-    q=climbing.new_queue(n, spots.load.size)
-    journal=np.zeros((n,2),np.int64)
-    if stop(): raise Stopped
-    climbing.climb_all(spots,q,10,max(50,n//50),0,journal,random)
-    if effort.seeds:
-        climbing.climb_here(spots,q,effort.seeds*n//10,effort.patience,20,journal,random)
-    if effort.hot>0 and effort.steps>0: refine(spots,effort,random,stop)
-    climbing.climb_all(spots,q,5,max(50,n//50),10**9,journal,random)
+def improve(spots: Spots, effort: Effort, random: Words, stop: Callable[[], bool]) -> None:
+    """Refine one level: passes from all borders, from single vertices, annealing, passes.
+
+    Raises
+    ------
+    Stopped
+        When the time is over.
+    """
+    if stop():
+        raise Stopped
+    vertices = spots.slot.size
+    queue = climbing.new_queue(vertices, spots.load.size)
+    journal = np.zeros((vertices, 2), np.int64)
+    patience = max(50, vertices // 50)
+    climbing.climb_all(spots, queue, PASSES, patience, 0, journal, random)
+    seeds = effort.seeds * vertices // 10
+    climbing.climb_here(spots, queue, seeds, effort.patience, PASSES, journal, random)
+    if effort.steps:
+        refine(spots, effort, random, stop)
+    climbing.climb_all(spots, queue, PASSES, patience, PASSES + seeds, journal, random)
 
 
-def melted(spots, effort, random, stop):
+def melted(spots: Spots, random: Words, stop: Callable[[], bool]) -> IntArray:
+    """Anneal the coarsest graph from hot to cold a few times; returns the best."""
     best, least = spots.slot.copy(), np.inf
-    for _ in range(3):
-        refine(spots, Effort(60, 2_000, 1.0, 0.01), random, stop)
+    for _ in range(MELTS):
+        refine(spots, MELT, random, stop)
         annealing.descend(spots, random)
         cost = annealing.cost_of(spots)
         if cost < least:
@@ -245,7 +261,7 @@ def split(
     return best
 
 
-def halves(distance: FloatArray, levels: Sequence[IntArray], slots: IntArray) -> IntArray:
+def halves(distance: FloatArray, levels: Sequence[IntArray], slots: IntArray) -> NDArray[np.bool_]:
     """Divide slots in two of about the same number, near ones together: True for the second."""
     for label in (*levels, slots_alone(distance)):
         groups, place = np.unique(label[slots], return_inverse=True)

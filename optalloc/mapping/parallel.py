@@ -1,7 +1,8 @@
 """Traffic of a training step under data, tensor and pipeline parallelism.
 
 With t = tensor, d = data, p = pipeline degrees, L layers, P parameters, m micro-batches a step, and
-``A = micro_batch * sequence * hidden * width`` bytes of activations between layers, a rank sends a step
+``A = micro_batch * sequence * hidden * width`` bytes of activations between layers,
+a rank sends in a step
 
 * tensor parallel: 4 all-reduces of A for each of its ``L / p`` layers and m micro-batches (two in
   the forward, two in the backward pass), ``T = 4 m A L / p`` bytes to reduce,
@@ -10,7 +11,7 @@ With t = tensor, d = data, p = pipeline degrees, L layers, P parameters, m micro
   send a part each) and as many back (their gradients).
 
 An all-reduce of S bytes among n ranks as a ring sends ``2 (n - 1)/n S`` from each rank to the next;
-directly, among all pairs, ``2 S / n`` from each rank to each other (reduce-scatter, then all-gather).
+directly, ``2 S / n`` from each rank to each other (reduce-scatter, then all-gather).
 Source: Narayanan et al., SC 2021 (Megatron-LM), sections 2 and 3.2. Ranks are numbered as there:
 ``rank = tensor + t * (data + d * stage)``.
 """

@@ -143,9 +143,7 @@ class Graph:
         n = size.size
         kept = source != target
         a, b = source[kept], target[kept]
-        key, place = np.unique(
-            np.concatenate([a * n + b, b * n + a]), return_inverse=True
-        )
+        key, place = np.unique(np.concatenate([a * n + b, b * n + a]), return_inverse=True)
         total = np.bincount(place, np.tile(weight[kept], 2), key.size).astype(np.float64)
         start = np.searchsorted(key // max(n, 1), np.arange(n + 1))
         return cls(start.astype(np.int64), key % max(n, 1), total, size)

@@ -157,7 +157,7 @@ def scale(spots: Spots, samples: int, random: Words) -> float:
 
 @compiled
 def anneal(spots: Spots, hot: float, cold: float, steps: int, random: Words) -> float:
-    """Try moves while the temperature falls from `hot` to `cold`; returns the change of the cost."""
+    """Try moves while the temperature falls from `hot` to `cold`; returns the change."""
     vertices, total = spots.slot.size, 0.0
     heat, every = hot, max(steps // 256, 1)
     fall = (cold / hot) ** (1.0 / 256)
@@ -197,7 +197,7 @@ def anneal(spots: Spots, hot: float, cold: float, steps: int, random: Words) -> 
 
 @compiled
 def descend(spots: Spots, random: Words) -> float:
-    """Make every move and exchange that lowers the cost, until there is none; returns the change."""
+    """Make every move and exchange that lowers the cost, until none does; returns the change."""
     vertices, slots, total = spots.slot.size, spots.load.size, 0.0
     order = np.arange(vertices)
     better = True
@@ -206,7 +206,8 @@ def descend(spots: Spots, random: Words) -> float:
         for i in range(vertices - 1, 0, -1):
             j = below(random, i + 1)
             order[i], order[j] = order[j], order[i]
-        for v in order:
+        for i in range(vertices):
+            v = int(order[i])
             for slot in range(slots):
                 if slot == spots.slot[v]:
                     continue

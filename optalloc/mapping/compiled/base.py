@@ -42,7 +42,7 @@ def draw(state: Words) -> float:
 @compiled
 def below(state: Words, many: int) -> int:
     """Draw a whole number from 0 to many - 1."""
-    return np.int64(draw(state) * many)
+    return int(draw(state) * many)
 
 
 @compiled

@@ -66,8 +66,15 @@ def ascending(values: FloatArray) -> None:
 
 @compiled
 def bound(
-    a: FloatArray, b: FloatArray, slot: IntArray, taken: IntArray, cost: FloatArray,
-    ranks: IntArray, free: IntArray, dual: FloatArray, other: FloatArray,
+    a: FloatArray,
+    b: FloatArray,
+    slot: IntArray,
+    taken: IntArray,
+    cost: FloatArray,
+    ranks: IntArray,
+    free: IntArray,
+    dual: FloatArray,
+    other: FloatArray,
 ) -> tuple[float, int]:
     """Gilmore-Lawler bound on what unplaced ranks add; fills `cost`, and who and what is free."""
     n, many, spare = slot.size, 0, 0
@@ -109,8 +116,14 @@ def bound(
 
 @compiled
 def search(
-    a: FloatArray, b: FloatArray, best: IntArray, least: float, margin: float,
-    stack: IntArray, flag: IntArray, most: int,
+    a: FloatArray,
+    b: FloatArray,
+    best: IntArray,
+    least: float,
+    margin: float,
+    stack: IntArray,
+    flag: IntArray,
+    most: int,
 ) -> tuple[float, bool]:
     """Place ranks one by one wherever the bound lets a better answer be; depth first.
 
@@ -153,8 +166,17 @@ def search(
                     least = value[depth]
                     best[:] = slot
             elif value[depth] + below <= least - margin + 1e-9:
-                branch(cost, many, value[depth] + below, least - margin, dual, other, ranks, free,
-                       stack[depth])
+                branch(
+                    cost,
+                    many,
+                    value[depth] + below,
+                    least - margin,
+                    dual,
+                    other,
+                    ranks,
+                    free,
+                    stack[depth],
+                )
             fresh = False
         line = stack[depth]
         line[1] += 1
@@ -190,8 +212,15 @@ def added(a: FloatArray, b: FloatArray, slot: IntArray, i: int, k: int) -> float
 
 @compiled
 def branch(
-    cost: FloatArray, many: int, below: float, limit: float, dual: FloatArray, other: FloatArray,
-    ranks: IntArray, free: IntArray, line: IntArray,
+    cost: FloatArray,
+    many: int,
+    below: float,
+    limit: float,
+    dual: FloatArray,
+    other: FloatArray,
+    ranks: IntArray,
+    free: IntArray,
+    line: IntArray,
 ) -> None:
     """Choose the rank whose slots are excluded most, and list the others, cheapest first."""
     chosen, excess = 0, -1.0
@@ -207,7 +236,7 @@ def branch(
         reduced[q] = cost[chosen, q] - dual[chosen] - other[q]
     at = 2
     while True:
-        q = np.argmin(reduced[:many])
+        q = int(np.argmin(reduced[:many]))
         if below + reduced[q] > limit + 1e-9:
             break
         line[at] = free[q]

@@ -24,7 +24,7 @@ def falling(values: FloatArray, order: IntArray) -> None:
 
 
 @compiled
-def dearest(
+def dearest(  # noqa: PLR0912, PLR0915  (one loop: calls would copy its state)
     weight: FloatArray, price: FloatArray, most: int, floor: float, nodes: int, flag: IntArray
 ) -> tuple[float, IntArray, bool]:
     """Find a set worth more than `floor`, the best there is.

@@ -120,7 +120,7 @@ def walk_on(walk: Walk, moves: int, symmetric: bool, random: Words) -> None:
         turn = number[TURN] + 1
         number[TURN] = turn
         forced = turn - ASPIRATION * n * n
-        least, forced_least, r, s, asked = np.inf, np.inf, -1, -1, False
+        least, r, s, asked = np.inf, -1, -1, False
         for i in range(n):
             row = walk.delta[i]
             for j in range(i + 1, n):
@@ -152,7 +152,7 @@ def kick(walk: Walk, many: int, random: Words) -> None:
     place = first
     for _ in range(many):
         other = below(random, n)
-        if other != first and other != place:
+        if other not in (first, place):
             walk.slot[place] = walk.slot[other]
             place = other
     walk.slot[place] = held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import permutations, product
 
 import numpy as np
@@ -28,6 +29,7 @@ from optalloc.mapping.compiled.base import generator
 from optalloc.mapping.cuts import classes, cut_bound, matrix_of
 from optalloc.mapping.layout import Layout
 from optalloc.mapping.multilevel import Effort, Multisection, cycle, halves, spots_of
+from optalloc.mapping.parallel import Collective
 from optalloc.mapping.traffic import Graph
 
 Array = NDArray[np.float64]
@@ -107,7 +109,7 @@ def test_annealing_and_passes_report_the_change_that_they_make(seed: int) -> Non
     random = generator(seed)
     spots = spots_of(layout.graph, layout.distance, layout.capacity, np.arange(14) // 2)
     queue, journal = climbing.new_queue(14, 8), np.zeros((14, 2), np.int64)
-    searches = (
+    searches: tuple[Callable[[], float], ...] = (
         lambda: annealing.anneal(spots, 20.0, 1.0, 300, random),
         lambda: annealing.descend(spots, random),
         lambda: climbing.climb_all(spots, queue, 3, 20, 0, journal, random),
@@ -192,13 +194,11 @@ def test_the_bound_on_cuts_is_never_above_the_least_cut(seed: int, shape: tuple[
 )
 @pytest.mark.parametrize("how", ["ring", "all-to-all"])
 def test_parallel_groups_that_fill_their_leaves_are_proven(
-    shape: tuple[int, int, int], leaf: int, how: str
+    shape: tuple[int, int, int], leaf: int, how: Collective
 ) -> None:
     data, tensor, pipeline = shape
     model = Model(7e9, layers=32, hidden=4096)
-    traffic = model_traffic(
-        model, data, tensor, pipeline, tensor_as="ring" if how == "ring" else "all-to-all"
-    )
+    traffic = model_traffic(model, data, tensor, pipeline, tensor_as=how)
     machine = Machine.hierarchy((leaf, traffic.ranks // leaf), (1, 10))
     found = map_ranks(traffic, machine, time_limit=60, threads=1)
     assert found.status == "optimal"
@@ -278,8 +278,8 @@ def test_volumes_of_a_step_follow_the_formulas() -> None:
 @settings(max_examples=25, deadline=None)
 def test_groups_send_what_an_all_reduce_takes(data: int, tensor: int, pipeline: int) -> None:
     """Directly or around a ring, all ranks of a group of n together send ``2 (n - 1) S``."""
-    for how in ("ring", "all-to-all"):
-        as_stated = "ring" if how == "ring" else "all-to-all"
+    ways: tuple[Collective, ...] = ("ring", "all-to-all")
+    for as_stated in ways:
         traffic = parallel_traffic(
             data, tensor, pipeline, 1200, 120, 7, data_as=as_stated, tensor_as=as_stated
         )  # fmt: skip
@@ -340,7 +340,7 @@ def test_bad_machines_name_the_level() -> None:
     with pytest.raises(InstanceError, match="one for each level, got 2 sizes and 1"):
         Machine.hierarchy((2, 2), (10,))
     with pytest.raises(InstanceError, match=r"distance\[0\]\[1\]: expected a finite number"):
-        Machine.of_matrix([[0, np.inf], [1, 0]])
+        Machine.of_matrix(np.array([[0, np.inf], [1, 0]]))
 
 
 @pytest.mark.parametrize("wrong", [{"time_limit": 0}, {"threads": 0}, {"seed": -1}])

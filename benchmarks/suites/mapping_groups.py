@@ -1,4 +1,4 @@
-"""Ranks of data-, tensor- and pipeline-parallel groups on two levels: proven optimal in 10 s?"""
+"""Ranks of data-, tensor- and pipeline-parallel groups on two levels, proven optimal in 10 s."""
 
 from __future__ import annotations
 

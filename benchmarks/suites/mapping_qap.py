@@ -1,4 +1,4 @@
-"""Quadratic assignment (QAPLIB): proofs up to 12 slots, gaps to the best known beyond, 60 s each."""
+"""Quadratic assignment (QAPLIB): proofs up to 12 slots, gaps to the best known beyond."""
 
 from __future__ import annotations
 

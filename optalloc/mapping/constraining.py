@@ -83,14 +83,14 @@ def prove_cut(
                 self.stop_search()
 
     def bound(value: float) -> None:
-        bounded(value * unit)
+        bounded(int(np.ceil(value - 1e-6)) * unit)
         if run.stop():
             solver.stop_search()
 
     solver.best_bound_callback = bound
     status = solver.solve(model, Listener())
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE, cp_model.UNKNOWN):
-        bounded(solver.best_objective_bound * unit)
+        bound(solver.best_objective_bound)
 
 
 def _model(

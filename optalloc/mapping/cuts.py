@@ -22,6 +22,8 @@ from optalloc.mapping.traffic import Graph
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 ROUNDS = 200
+LIMIT, TOLERANCE = 2.0**51, 1e-9
+"""Sums of whole numbers below this are exact; bounds from others are lowered by this share."""
 NODES = 3_000_000
 """Nodes of the search for one set, after which there is no bound from its prices."""
 
@@ -80,6 +82,9 @@ def cut_bound(
     many = np.bincount(color)
     degree = weight.sum(axis=1)
     unit = max(float(weight.max()), 1e-300)
+    whole = bool(np.all(weight == np.rint(weight))) and 4 * degree.sum() < LIMIT
+    # A power of two, so that all numbers of the search stay whole and small enough to be exact.
+    scale = 2.0 ** np.floor(np.log2(LIMIT / degree.sum())) if whole and degree.any() else 1 / unit
     flag = np.zeros(1, np.int64)
 
     def column(members: IntArray) -> tuple[float, IntArray]:
@@ -102,17 +107,18 @@ def cut_bound(
         if solved.status != 0:
             break
         y = solved.eqlin.marginals
-        price = degree / 2 / unit - y[color]
-        worth, members, exact = dearest(
-            weight / unit, price, most, max(0.0, -float(solved.ineqlin.marginals[0])), NODES, flag
-        )
+        y = np.rint(y * unit * scale) if whole else y * unit * scale
+        price = degree / 2 * scale - y[color]
+        slack = max(0.0, np.floor(-float(solved.ineqlin.marginals[0]) * unit * scale))
+        worth, members, exact = dearest(weight * scale, price, most, slack, NODES, flag)
         if not exact:
             break
-        bound = (float(many @ y) - groups * worth) * unit
+        bound = (float(many @ y) - groups * worth) / scale
+        bound = float(np.ceil(bound)) if whole else bound * (1 - TOLERANCE)
         if bound > best:
             best = bound
             found(best)
-        if not members.size or bound >= solved.fun * unit * (1 - 1e-9):
+        if not members.size or bound >= solved.fun * unit * (1 - TOLERANCE):
             break
         columns.append(column(members))
     return best

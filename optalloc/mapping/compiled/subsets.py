@@ -2,7 +2,8 @@
 
 Maximises ``sum of weights of edges inside S - sum of price over S`` over sets S of at most c
 vertices, exactly: vertices are taken in or left out in turn, and what r more can add is at most the
-sum of the r largest of ``weight to S + half of the r - 1 heaviest other edges - price``.
+sum of the r largest of ``weight to S + half of the r - 1 heaviest other edges - price``. Exact
+where weights are even and prices whole numbers, and all of them together below 2^53.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def dearest(  # noqa: PLR0912, PLR0915  (one loop: calls would copy its state)
             count += 1
             if count > nodes or flag[0] != 0:
                 return best, members, False
-            if worth > best + 1e-9 * abs(worth) and size > 0:
+            if worth > best and size > 0:
                 best, members = worth, np.flatnonzero(state == 1)
             left, pick, value = most - size, -1, -np.inf
             bound = worth
@@ -100,7 +101,7 @@ def dearest(  # noqa: PLR0912, PLR0915  (one loop: calls would copy its state)
                             filled += 1
                 for k in range(filled):
                     bound += top[k]
-            if pick >= 0 and bound > best + 1e-9 * abs(bound):
+            if pick >= 0 and bound > best:
                 chosen[depth], side[depth] = pick, 1
                 depth += 1
                 state[pick] = 1

@@ -292,7 +292,9 @@ class Multisection:
     levels
         The group of each slot at each level of a tree, outermost first; empty for other machines.
     effort, tries
-        Of every cut.
+        Of every cut; the tries are those of a cut of 8 slots, and grow with the slots.
+    outer
+        Slots from which on they grow no more.
     """
 
     distance: FloatArray
@@ -300,6 +302,7 @@ class Multisection:
     levels: Sequence[IntArray]
     effort: Effort
     tries: int
+    outer: int = 8
 
     def assign(self, graph: Graph, random: Words, stop: Callable[[], bool]) -> IntArray:
         """Assign the vertices of a graph.
@@ -318,7 +321,7 @@ class Multisection:
                 continue
             second = halves(self.distance, self.levels, slots)
             room = self._room(part, slots, second)
-            tries = max(2, self.tries * min(8, slots.size) // 8)
+            tries = max(2, self.tries * min(self.outer, slots.size) // 8)
             side = split(part, room, self.effort, tries, random, stop)
             for k in (0, 1):
                 mine = np.flatnonzero(side == k)

@@ -17,8 +17,6 @@ IntArray = NDArray[np.int64]
 HEATS = (0.05, 0.02, 0.01, 0.005, 0.002)
 COARSEST = (8, 16, 32, 64)
 """First temperatures, and vertices of the coarsest graph for each slot, of cycles in turn."""
-POOL = 4
-"""Starts among which the best is improved."""
 SMALL = 2000
 """Graphs with fewer vertices are annealed on every level while they are halved."""
 
@@ -46,12 +44,17 @@ class Starts:
             When the time is over.
         """
         small = self.layout.graph.vertices < SMALL
-        tries = (8 if small else 5) + 2 * self.rounds
+        tries = (8 if small else 5 + 2 * self.rounds)
         effort = Effort(
             steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
         )
         cut = Multisection(
-            self.layout.distance, self.layout.capacity, self.layout.levels, effort, tries
+            self.layout.distance,
+            self.layout.capacity,
+            self.layout.levels,
+            effort,
+            tries,
+            outer=64 if small else 8,
         )
         self.rounds += 1
         slot = cut.assign(self.layout.graph, self.random, self.board.stop)

@@ -304,8 +304,14 @@ class Multisection:
     tries: int
     outer: int = 8
 
-    def assign(self, graph: Graph, random: Words, stop: Callable[[], bool]) -> IntArray:
-        """Assign the vertices of a graph.
+    def assign(
+        self,
+        graph: Graph,
+        random: Words,
+        stop: Callable[[], bool],
+        among: IntArray | None = None,
+    ) -> IntArray:
+        """Assign the vertices of a graph to all slots, or to some (by index).
 
         Raises
         ------
@@ -313,7 +319,8 @@ class Multisection:
             When the time is over.
         """
         slot = np.zeros(graph.vertices, np.int64)
-        todo = [(graph, np.arange(graph.vertices), np.arange(self.capacity.size))]
+        slots = np.arange(self.capacity.size) if among is None else among
+        todo = [(graph, np.arange(graph.vertices), slots)]
         while todo:
             part, vertices, slots = todo.pop()
             if slots.size == 1:

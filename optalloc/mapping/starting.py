@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from optalloc.mapping.board import Board
 from optalloc.mapping.compiled import annealing
-from optalloc.mapping.compiled.base import generator
+from optalloc.mapping.compiled.base import below, generator
 from optalloc.mapping.layout import Layout
-from optalloc.mapping.multilevel import Effort, Multisection, cycle, spots_of
+from optalloc.mapping.multilevel import Effort, Multisection, cycle, part_of, spots_of
 
 IntArray = NDArray[np.int64]
 HEATS = (0.05, 0.02, 0.01, 0.005, 0.002)
@@ -34,6 +34,8 @@ class Starts:
         self.best: IntArray | None = None
         self.least = np.inf
         self.rounds = 0
+        small = layout.graph.vertices < SMALL
+        self.levels = [np.unique(level, return_inverse=True)[1] for level in layout.levels if small]
 
     def round(self) -> None:
         """Make a start and improve it while that helps; at last improve the best one.
@@ -43,19 +45,7 @@ class Starts:
         Stopped
             When the time is over.
         """
-        small = self.layout.graph.vertices < SMALL
-        tries = (8 if small else 5 + 2 * self.rounds)
-        effort = Effort(
-            steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
-        )
-        cut = Multisection(
-            self.layout.distance,
-            self.layout.capacity,
-            self.layout.levels,
-            effort,
-            tries,
-            outer=64 if small else 8,
-        )
+        cut = self._multisection()
         self.rounds += 1
         slot = cut.assign(self.layout.graph, self.random, self.board.stop)
         least = self._note(slot)
@@ -63,8 +53,9 @@ class Starts:
         if last and self.best is not None:
             slot, least = self.best, self.least
         failed, k = 0, 0
-        while failed < 2 * len(HEATS) or last:
-            better = self._cycle(slot, k)
+        while failed < 4 * len(HEATS) or last:
+            again = self.levels and k % len(HEATS) == len(HEATS) - 1
+            better = self._cycle(self._regrouped(slot) if again else slot, k)
             value = self._note(better)
             failed, k = (0 if value < least - 1e-9 else failed + 1), k + 1
             if value <= least:
@@ -77,6 +68,34 @@ class Starts:
         """Offer the best so far."""
         if self.best is not None:
             self.board.offer(self.layout.assignment(self.best), "multilevel")
+
+    def _multisection(self) -> Multisection:
+        small = self.layout.graph.vertices < SMALL
+        tries = 8 if small else 5 + 2 * self.rounds
+        effort = Effort(
+            steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
+        )
+        return Multisection(
+            self.layout.distance,
+            self.layout.capacity,
+            self.layout.levels,
+            effort,
+            tries,
+            outer=64 if small else 8,
+        )
+
+    def _regrouped(self, slot: IntArray) -> IntArray:
+        """Divide two groups of some level anew between them, and all that is within them."""
+        label = self.levels[below(self.random, len(self.levels))]
+        one, two = (below(self.random, int(label.max()) + 1) for _ in range(2))
+        slots = np.flatnonzero((label == one) | (label == two))
+        mine = np.flatnonzero(np.isin(slot, slots))
+        if one == two or not mine.size:
+            return slot
+        part = part_of(self.layout.graph, mine)
+        found = slot.copy()
+        found[mine] = self._multisection().assign(part, self.random, self.board.stop, slots)
+        return found
 
     def _cycle(self, slot: IntArray, k: int) -> IntArray:
         effort = Effort(

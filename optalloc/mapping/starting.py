@@ -35,7 +35,9 @@ class Starts:
         self.least = np.inf
         self.rounds = 0
         small = layout.graph.vertices < SMALL
-        self.levels = [np.unique(level, return_inverse=True)[1] for level in layout.levels if small]
+        labels = [*layout.levels, np.arange(layout.capacity.size)] if small else []
+        numbered = [np.unique(label, return_inverse=True)[1] for label in labels]
+        self.levels = [label for label in numbered if label.max() > 1]
 
     def round(self) -> None:
         """Make a start and improve it while that helps; at last improve the best one.

@@ -184,7 +184,10 @@ def test_the_bound_on_cuts_is_never_above_the_least_cut(seed: int, shape: tuple[
         at = np.array(label)
         if np.bincount(at, minlength=groups).max() <= most:
             cuts.append(float(weight[np.not_equal.outer(at, at)].sum()) / 2)
-    bound = cut_bound(weight, groups, most, np.arange(6) // most, lambda: False, lambda _: None)
+    flag = np.zeros(1, np.int64)
+    bound = cut_bound(
+        weight, groups, most, np.arange(6) // most, lambda: False, lambda _: None, flag
+    )
     assert 0 <= bound <= min(cuts) + 1e-6
 
 

@@ -32,6 +32,7 @@ class Board:
         self.bound = 0.0
         self.method = ""
         self.rejected = 0
+        self.at_end: list[Callable[[], object]] = []
         self.listener: Callable[[float, float], None] | None = None
         numbers = (traffic.volume, machine.distance)
         self.whole = all(np.array_equal(values, np.rint(values)) for values in numbers)
@@ -39,6 +40,12 @@ class Board:
     def stop(self) -> bool:
         """Whether searches must end."""
         return self.ended.is_set() or time.monotonic() >= self.deadline
+
+    def finish(self) -> None:
+        """End all searches, those too that only listen when they are called."""
+        self.ended.set()
+        for end in self.at_end:
+            end()
 
     @property
     def proven(self) -> bool:
@@ -69,4 +76,4 @@ class Board:
         if self.listener is not None:
             self.listener(self.cost, self.bound)
         if self.proven:
-            self.ended.set()
+            self.finish()

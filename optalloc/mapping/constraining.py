@@ -22,12 +22,13 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Run:
-    """How long CP-SAT may look, with how many workers, and what else ends it."""
+    """How long CP-SAT may look, with how many workers, and what else ends it, also from outside."""
 
     seconds: float
     workers: int
     seed: int
     stop: Callable[[], bool]
+    at_end: list[Callable[[], object]]
 
 
 def prove_cut(
@@ -88,6 +89,7 @@ def prove_cut(
             solver.stop_search()
 
     solver.best_bound_callback = bound
+    run.at_end.append(solver.stop_search)
     status = solver.solve(model, Listener())
     if status in (cp_model.OPTIMAL, cp_model.FEASIBLE, cp_model.UNKNOWN):
         bound(solver.best_objective_bound)

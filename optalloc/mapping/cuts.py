@@ -60,6 +60,7 @@ def cut_bound(
     known: IntArray,
     stop: Callable[[], bool],
     found: Callable[[float], None],
+    flag: IntArray,
 ) -> float:
     """Bound the weight of edges between groups from below.
 
@@ -73,6 +74,8 @@ def cut_bound(
         The group of each vertex in some answer, where columns begin.
     found
         Called with each better bound.
+    flag : (1,)
+        Ends a search that is under way when it is not 0.
     """
     from scipy.optimize import linprog
 
@@ -85,7 +88,6 @@ def cut_bound(
     whole = bool(np.all(weight == np.rint(weight))) and 4 * degree.sum() < LIMIT
     # A power of two, so that all numbers of the search stay whole and small enough to be exact.
     scale = 2.0 ** np.floor(np.log2(LIMIT / degree.sum())) if whole and degree.any() else 1 / unit
-    flag = np.zeros(1, np.int64)
 
     def column(members: IntArray) -> tuple[float, IntArray]:
         inside = weight[np.ix_(members, members)].sum()

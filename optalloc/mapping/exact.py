@@ -21,6 +21,8 @@ GROUP = 128
 """Ranks up to which the traffic that leaves domains is bounded."""
 NODES = 5000
 """Nodes between two looks at what others have found."""
+EARLY = 0.3
+"""Seconds before the time limit at which CP-SAT begins to end."""
 LARGEST = 1e15
 """Volumes above this are not given to CP-SAT."""
 Search = Callable[[], None]
@@ -78,6 +80,8 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
     inner = steps[0][0] if steps else 0.0
     total = float(weight.sum()) / 2
     bounds = [0.0] * len(steps)
+    flag = np.zeros(1, np.int64)
+    board.at_end.append(partial(flag.fill, 1))
     own = float(board.traffic.volume[board.traffic.source == board.traffic.target].sum())
     if own and np.any(board.machine.distance.diagonal()):
         return
@@ -93,7 +97,7 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
         capacity = np.bincount(label, layout.capacity, groups).astype(np.int64)
         assert board.assignment is not None, "there is one from the beginning"
         known = label[layout.block[board.assignment]]
-        cut_bound(weight, groups, int(capacity.max()), known, board.stop, partial(found, k))
+        cut_bound(weight, groups, int(capacity.max()), known, board.stop, partial(found, k), flag)
     whole = bool(np.all(weight == np.rint(weight))) and weight.max() < LARGEST
     if len(steps) == 2 and not board.proven and whole and np.ptp(layout.capacity) == 0:
         prove_cut(
@@ -102,7 +106,7 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
             int(layout.capacity[0]),
             layout.block[board.assignment],
             bounds[1],
-            Run(board.deadline - time.monotonic(), workers, seed, board.stop),
+            Run(board.deadline - EARLY - time.monotonic(), workers, seed, board.stop, board.at_end),
             partial(found, 1),
             lambda at: board.offer(layout.assignment(at), "cp-sat"),
         )

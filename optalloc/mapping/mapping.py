@@ -236,7 +236,7 @@ def _run(wanted: list[Search], board: Board) -> bool:
             board.ended.wait(min(0.05, max(0.0, board.deadline - time.monotonic())))
     except KeyboardInterrupt:
         interrupted = True
-    board.ended.set()
+    board.finish()
     end = time.monotonic() + GRACE
     for thread in started:
         thread.join(max(0.0, end - time.monotonic()))

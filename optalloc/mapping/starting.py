@@ -53,7 +53,7 @@ class Starts:
         least = self._note(slot)
         last = time.monotonic() >= self.until
         if last and self.best is not None:
-            slot, least = self.best, self.least
+            slot, least = self._known()
         failed, k = 0, 0
         while failed < 4 * len(HEATS) or last:
             again = self.levels and k % len(HEATS) == len(HEATS) - 1
@@ -63,8 +63,14 @@ class Starts:
             if value <= least:
                 slot, least = better, value
             last = last or time.monotonic() >= self.until
-            if last and least > self.least and self.best is not None:
-                slot, least = self.best, self.least
+            if last and least > self.board.cost:
+                slot, least = self._known()
+
+    def _known(self) -> tuple[IntArray, float]:
+        """The best assignment that any search has found, and its cost."""
+        assert self.board.assignment is not None, "there is one from the beginning"
+        slot = self.layout.block[self.board.assignment]
+        return slot, self._note(slot)
 
     def hand_in(self) -> None:
         """Offer the best so far."""

@@ -24,7 +24,7 @@ FloatArray = NDArray[np.float64]
 ROUNDS = 200
 LIMIT, TOLERANCE = 2.0**51, 1e-9
 """Sums of whole numbers below this are exact; bounds from others are lowered by this share."""
-NODES = 3_000_000
+NODES = 300_000
 """Nodes of the search for one set, after which there is no bound from its prices."""
 
 

@@ -17,10 +17,12 @@ from optalloc.mapping.traffic import Traffic
 IntArray = NDArray[np.int64]
 SMALL = 16
 """Slots up to which every permutation can be looked at under bounds."""
-GROUP = 128
+GROUP = 64
 """Ranks up to which the traffic that leaves domains is bounded."""
 NODES = 5000
 """Nodes between two looks at what others have found."""
+CLOSE = 0.3
+"""Share of the cost that may be left to prove for CP-SAT to be tried."""
 EARLY = 0.3
 """Seconds before the time limit at which CP-SAT begins to end."""
 LARGEST = 1e15
@@ -99,7 +101,8 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
         known = label[layout.block[board.assignment]]
         cut_bound(weight, groups, int(capacity.max()), known, board.stop, partial(found, k), flag)
     whole = bool(np.all(weight == np.rint(weight))) and weight.max() < LARGEST
-    if len(steps) == 2 and not board.proven and whole and np.ptp(layout.capacity) == 0:
+    close = board.cost - board.bound <= CLOSE * board.cost
+    if len(steps) == 2 and not board.proven and close and whole and np.ptp(layout.capacity) == 0:
         prove_cut(
             weight,
             layout.capacity.size,

@@ -137,11 +137,8 @@ def searches(
     dense = single and machine.slots <= DENSE
     layout = Layout.of(traffic, machine) if machine.symmetric else None
     found: list[Search] = []
-    proof = exact.proof(traffic, machine, layout, board, many, seed)
-    if proof is not None:
-        found.append(proof)
     k = 0
-    while len(found) < max(many, 1) + (proof is not None and many == 1):
+    while len(found) < many:
         if layout is None and not dense:
             raise InstanceError(
                 [("distance", "expected the same both ways, as slots take several ranks")],
@@ -154,7 +151,19 @@ def searches(
             search = searching.annealing if small else searching.multilevel
             found.append(partial(search, layout, board, seed + k))
         k += 1
+    proof = exact.proof(traffic, machine, layout, board, many, seed)
+    if proof is not None:
+        # What proves often ends soon; then its thread searches like the others.
+        last = partial(_one_by_one, board, proof, found[-1])
+        # One search alone would wait for it: proofs need good answers to begin with.
+        found = [*found[:-1], last] if many > 1 else [*found, proof]
     return found
+
+
+def _one_by_one(board: Board, *searches: Search) -> None:
+    for search in searches:
+        if not board.stop():
+            search()
 
 
 def _densely(traffic: Traffic, machine: Machine, k: int) -> bool:

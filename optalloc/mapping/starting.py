@@ -17,6 +17,8 @@ IntArray = NDArray[np.int64]
 HEATS = (0.05, 0.02, 0.01, 0.005, 0.002)
 COARSEST = (8, 16, 32, 64)
 """First temperatures, and vertices of the coarsest graph for each slot, of cycles in turn."""
+FIRST = 2
+"""Tries of the cuts of the first start, which is to be there soon; later ones get more."""
 SMALL = 2000
 """Graphs with fewer vertices are annealed on every level while they are halved."""
 
@@ -79,7 +81,7 @@ class Starts:
 
     def _multisection(self) -> Multisection:
         small = self.layout.graph.vertices < SMALL
-        tries = 8 if small else 5 + 2 * self.rounds
+        tries = FIRST if self.rounds == 0 else 8 if small else 1 + 3 * self.rounds
         effort = Effort(
             steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
         )

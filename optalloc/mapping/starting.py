@@ -56,8 +56,10 @@ class Starts:
         last = time.monotonic() >= self.until
         if last and self.best is not None:
             slot, least = self._known()
+        # Large graphs need their time for starts: only the best one is improved at length.
+        patience = 4 * len(HEATS) if self.layout.graph.vertices < SMALL else 1
         failed, k = 0, 0
-        while failed < 4 * len(HEATS) or last:
+        while failed < patience or last:
             again = self.levels and k % len(HEATS) == len(HEATS) - 1
             better = self._cycle(self._regrouped(slot) if again else slot, k)
             value = self._note(better)
@@ -81,7 +83,7 @@ class Starts:
 
     def _multisection(self) -> Multisection:
         small = self.layout.graph.vertices < SMALL
-        tries = FIRST if self.rounds == 0 else 8 if small else 1 + 3 * self.rounds
+        tries = FIRST if self.rounds == 0 else 8 if small else 2 + 3 * self.rounds
         effort = Effort(
             steps=20 if small else 0, least=1000, hot=0.05, cold=0.002, seeds=10, patience=30
         )

@@ -21,6 +21,7 @@ _HOMES = {
     "export": "convert",
     "batch": "batch",
     "compare": "compare",
+    "map": "map",
     "calibrate": "calibrate",
     "predict": "calibrate",
     "engines": "about",

@@ -25,6 +25,8 @@ def compile_ahead() -> float:
     float
         Seconds it took: well below 1 where everything was compiled before.
     """
+    from optalloc.mapping.ahead import compile_mapping
+
     started = time.monotonic()
     small = {"tables": _small(), "classes": _copies(), "peaks": _uneven()}
     for engine in engines().values():
@@ -35,6 +37,7 @@ def compile_ahead() -> float:
             known = loaded.values(greedy.placement()) if greedy.run(Clock(float("inf"))) else None
             session = engine.open(loaded.model, Job(hint=known))
             run(session, loaded.model, Job(SECONDS, hint=known), lambda message: None)
+    compile_mapping()
     return time.monotonic() - started
 
 

@@ -1,0 +1,39 @@
+"""Compiles ahead what mapping would compile when it first runs; the machine code stays on disk."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+from optalloc.mapping import exact, searching
+from optalloc.mapping.board import Board
+from optalloc.mapping.layout import Layout
+from optalloc.mapping.machine import Machine
+from optalloc.mapping.mapping import begin
+from optalloc.mapping.traffic import Traffic
+
+SECONDS = 0.3
+"""How long each search then runs."""
+
+
+def compile_mapping() -> None:
+    """Run every compiled search on a small problem."""
+    ring = np.arange(16)
+    traffic = Traffic.of_pairs(16, ring, np.roll(ring, -1), np.ones(16))
+    tree, torus = Machine.hierarchy((2, 2, 4), (1, 2, 4)), Machine.torus((3, 2))
+    small = Traffic.of_pairs(6, ring[:6], np.roll(ring[:6], -1), np.ones(6))
+    layout = Layout.of(traffic, tree)
+    # The first call compiles, and would use up the time of the search itself.
+    for _ in range(2):
+        searching.tabu(small, torus, _board(small, torus), 0)
+        searching.multilevel(layout, _board(traffic, tree), 0)
+        searching.annealing(layout, _board(traffic, tree), 0)
+    exact.by_branching(small, torus, _board(small, torus))
+    exact.by_cuts(layout, _board(traffic, tree), 1, 0)
+
+
+def _board(traffic: Traffic, machine: Machine) -> Board:
+    board = Board(traffic, machine, time.monotonic() + SECONDS)
+    begin(board, None)
+    return board

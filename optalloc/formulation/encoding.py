@@ -105,14 +105,8 @@ def _add_choices(encoding: Encoding) -> None:
 
 def _fit_nesting(model: Model, taken: Linear, nesting: Nesting) -> None:
     """All blocks within a set of nodes have no more replicas than it has room for."""
-    sets, of_block = nesting.room.size, nesting.of_block
-    total = Linear.of_constants(np.zeros(sets, np.int64))
-    within = of_block
-    while np.any(within >= 0):
-        inside = within >= 0
-        here = taken.take(np.flatnonzero(inside))
-        total = total.plus(here.summed(within[inside], sets))
-        within = np.append(nesting.parent, -1)[within]
+    block, holder = nesting.holders
+    total = taken.repeated(block).summed(holder, nesting.room.size)
     model.add_rows(total, high=nesting.room)
 
 
@@ -132,9 +126,7 @@ def _shape_gangs(encoding: Encoding) -> None:
     here = Linear(np.zeros(places.size, np.int64), place.ravel(), shaped, ones)
     model.add_rows(here.plus(shares.scaled(-share[block])), low=0, high=0)
     each = np.ones_like(problem.choice_replicas), np.ones_like(problem.spot_most)
-    tasks = _in_blocks(encoding, *each)
-    row, started = join(block, tasks.row)
-    here = Linear(tasks.constant[block], row, tasks.column[started], tasks.value[started])
+    here = _in_blocks(encoding, *each).repeated(block)
     model.add_rows(shares.scaled(-1).plus(here), low=0)
 
 

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.arrays import join
+
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
@@ -99,6 +101,11 @@ class Linear:
         np.add.at(value, inverse.ravel(), self.value)
         used = np.flatnonzero(value)
         return Linear(self.constant, key[used] // width, key[used] % width, value[used])
+
+    def repeated(self, index: IntArray) -> Linear:
+        """Select expressions, as often as they are named; their entries are sorted by row."""
+        row, entry = join(index, self.row)
+        return Linear(self.constant[index], row, self.column[entry], self.value[entry])
 
     def take(self, index: IntArray) -> Linear:
         """Select expressions (each at most once)."""

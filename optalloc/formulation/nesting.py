@@ -11,6 +11,7 @@ and dealt out afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +50,18 @@ class Nesting:
     room: IntArray
     layers: tuple[IntArray, ...]
     fits: IntArray
+
+    @cached_property
+    def holders(self) -> tuple[IntArray, IntArray]:
+        """All pairs of a block and a set that holds it."""
+        block, holder = np.arange(self.of_block.size, dtype=np.int64), self.of_block
+        blocks, holders = [block], [holder]
+        for _ in self.layers:
+            holder = self.parent[holder]
+            block, holder = block[holder >= 0], holder[holder >= 0]
+            blocks.append(block)
+            holders.append(holder)
+        return np.concatenate(blocks), np.concatenate(holders)
 
     def deal(self, replicas: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Deal the replicas of blocks out to nodes, (blocks,).

@@ -87,7 +87,7 @@ HANDMADE = {
     "gangs in racks leave no room for those that may be anywhere": Instance(
         nodes=(
             Node(name="n0", devices=2, device="gpu", domains={"rack": "r0"}),
-            Node(name="n1", devices=2, device="gpu", domains={"rack": "r1"}),
+            Node(name="n1", devices=3, device="gpu", domains={"rack": "r1"}),
         ),
         tasks=tuple(
             Task(
@@ -107,6 +107,22 @@ HANDMADE = {
         ),
         policies=(p.Throughput(raw=True),),
         objective="throughput",
+    ),
+    "gangs lie in one rack and rather on few nodes": Instance(
+        nodes=tuple(
+            Node(name=f"n{k}", capacity={"cpu": cpu}, domains={"rack": f"r{k // 2}"})
+            for k, cpu in enumerate((2, 1, 2, 3))
+        ),
+        tasks=(
+            Task(name="t0", demand={"cpu": 1}, replicas=3, cost=(0, 0, 1, 1)),
+            Task(name="t1", demand={"cpu": 1}, replicas=2, cost=(0, 1, 1, 1)),
+        ),
+        policies=(
+            p.Span(scope="rack"),
+            p.Span(scope="node", weight=2),
+            p.AssignmentCost(weight=1),
+        ),
+        objective="penalty",
     ),
     "a task that must be answered fast keeps others away": Instance(
         nodes=(Node(name="n0", capacity={"cpu": 6}), Node(name="n1", capacity={"cpu": 4})),

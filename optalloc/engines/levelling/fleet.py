@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import SEVERAL_HOMES, Tables
+from optalloc.engines.local.tables import BASE, FACTOR, OWNER, SEVERAL_HOMES, Tables
 from optalloc.engines.protocol import Unsupported
 
 IntArray = NDArray[np.int64]
@@ -165,7 +165,7 @@ def _peaks(tables: Tables) -> list[tuple[FloatArray, FloatArray, FloatArray, flo
 
 def _peak(tables: Tables, term: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Need, ground and factor of a peak."""
-    of_family = tables.owner_term[tables.counter_owner[tables.family_start].astype(np.int64)]
+    of_family = tables.owner_term[tables.counter_row[tables.family_row, OWNER].astype(np.int64)]
     families = np.flatnonzero(of_family == term)
     _demand(families.size == 1, "peaks of sums")
     f = int(families[0])
@@ -175,13 +175,13 @@ def _peak(tables: Tables, term: int) -> tuple[FloatArray, FloatArray, FloatArray
     same &= bool(np.all(tables.entry_table[mine] < 0))
     whole = bool(np.all(tables.entry_base[mine] == start))
     inside = domain >= 0
-    counters = start + domain[inside]
-    single = np.unique(counters).size == counters.size
-    plain = tables.family_shape[f] == 0 and bool(np.all(tables.counter_factor[counters] >= 0))
+    rows = tables.rows_of(f)[domain[inside] // tables.family_width[f]]
+    single = np.unique(domain[inside]).size == np.count_nonzero(inside)
+    plain = tables.family_shape[f] == 0 and bool(np.all(rows[:, FACTOR] >= 0))
     _demand(same and whole and single and plain, "peaks other than loads of nodes")
     need, (ground, factor) = np.zeros(tables.block_kind.size), np.zeros((2, domain.size))
     of_block = np.repeat(np.arange(need.size), np.diff(tables.entry_start))
     np.add.at(need, of_block[mine], tables.entry_arrive[mine])
     _demand(bool(np.all(need >= 0)), "negative loads")
-    ground[inside], factor[inside] = tables.counter_base[counters], tables.counter_factor[counters]
+    ground[inside], factor[inside] = rows[:, BASE], rows[:, FACTOR]
     return need, ground, factor

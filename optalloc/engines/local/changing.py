@@ -8,7 +8,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.counters import count, count_move, count_replica, start_counters
+from optalloc.engines.local.counters import (
+    count,
+    count_move,
+    count_replica,
+    empty_counters,
+    start_counters,
+)
 from optalloc.engines.local.dense import above, change_node, start_nodes
 from optalloc.engines.local.needs import need_move, start_needs
 from optalloc.engines.local.state import NOWHERE, State
@@ -21,6 +27,7 @@ FloatArray = NDArray[np.float64]
 @compiled
 def clear(t: Tables, s: State) -> None:
     """Take everything out."""
+    empty_counters(t, s)
     s.choice[:] = -1
     s.node[:] = NOWHERE
     s.block[:] = -1
@@ -205,7 +212,7 @@ def _count_choice(t: Tables, s: State, task: int, c: int, sign: int) -> None:
         f = t.chosen_family[e]
         change = sign * t.choice_coefficient[f, c]
         if change != 0.0:
-            count(t, s, f, t.chosen_base[e], change)
+            count(t, s, f, t.chosen_base[e], t.chosen_row[e], change)
 
 
 @compiled

@@ -10,20 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.dense import above
-from optalloc.engines.local.state import (
-    BOUND,
+from optalloc.engines.local.state import BOUND, OWNED, SENSE, TERM, TOP, State
+from optalloc.engines.local.structs import compiled
+from optalloc.engines.local.tables import (
+    BASE,
+    CONVEX,
+    EXCESS,
     FACTOR,
-    OWNED,
+    IDENTITY,
+    MISSING,
     OWNER,
     PARAMETER,
-    SENSE,
-    TERM,
-    TOP,
-    State,
-    Y,
+    STEPS,
+    Tables,
 )
-from optalloc.engines.local.structs import compiled
-from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS, Tables
 
 FloatArray = NDArray[np.float64]
 
@@ -32,8 +32,20 @@ NOBODY = -1
 
 
 @compiled
-def _owner(s: State, i: int) -> int:
-    return np.int64(s.counter[i, OWNER])  # type: ignore[return-value]
+def _row(t: Tables, f: int, i: int) -> int:
+    """The row of a counter of a family."""
+    return t.family_row[f] + (i - t.family_start[f]) // t.family_width[f]
+
+
+@compiled
+def _step(t: Tables, f: int, domain: int) -> int:
+    """How far the row of a domain's counter is from that of the first."""
+    return domain if t.family_width[f] == 1 else 0
+
+
+@compiled
+def _owner(s: State, row: int) -> int:
+    return np.int64(s.row[row, OWNER])  # type: ignore[return-value]
 
 
 @compiled
@@ -76,12 +88,26 @@ def _beyond(s: State, o: int, owned: float) -> float:
 
 
 @compiled
+def empty_counters(t: Tables, s: State) -> None:
+    """Set to nothing what is counted, at what is placed: there may be millions of others."""
+    for slot in range(s.node.size):
+        block, n = s.block[slot], s.node[slot]
+        if n >= 0:
+            for e in range(t.entry_start[block], t.entry_start[block + 1]):
+                at = t.domain[t.family_domain[t.entry_family[e]], n]
+                if at >= 0:
+                    s.counter[t.entry_base[e] + at] = 0.0
+    for task in range(s.choice.size):
+        if s.choice[task] >= 0:
+            k = t.task_class[task]
+            for e in range(t.chosen_start[k], t.chosen_start[k + 1]):
+                s.counter[t.chosen_base[e]] = 0.0
+
+
+@compiled
 def start_counters(t: Tables, s: State) -> None:
-    """Count nothing but the constants."""
-    s.counter[:, Y] = t.counter_base
-    s.counter[:, PARAMETER] = t.counter_parameter
-    s.counter[:, FACTOR] = t.counter_factor
-    s.counter[:, OWNER] = t.counter_owner
+    """Count nothing but the constants, where nothing is counted."""
+    s.row[:] = t.counter_row
     s.owner[:, OWNED] = 0.0
     s.owner[:, TOP] = -np.inf
     s.owner[:, BOUND] = t.owner_bound
@@ -90,9 +116,13 @@ def start_counters(t: Tables, s: State) -> None:
         s.owner[o, SENSE] = t.term_sense[t.owner_term[o]]
     for f in range(t.family_shape.size):
         # The contributions of a term share its counters.
-        if f > 0 and t.family_start[f] == t.family_start[f - 1]:
+        if t.family_idle[f] or (f > 0 and t.family_start[f] == t.family_start[f - 1]):
             continue
-        for k in range(t.family_half[f]):
+        size = t.family_half[f]
+        for k in range(2 * size if t.family_shape[f] == MISSING else size):
+            i = t.family_start[f] + k
+            s.counter[i] = s.row[_row(t, f, i), BASE]
+        for k in range(size):
             _start_counter(t, s, f, t.family_start[f] + k)
     for term in range(t.term_sense.size):
         _start_term(t, s, term)
@@ -100,19 +130,19 @@ def start_counters(t: Tables, s: State) -> None:
 
 @compiled
 def _start_counter(t: Tables, s: State, f: int, i: int) -> None:
-    y = s.counter[i, Y]
+    y, row = s.counter[i], _row(t, f, i)
     if t.family_plain[f]:
-        s.violation[0] += above(y - s.counter[i, PARAMETER])
+        s.violation[0] += above(y - s.row[row, PARAMETER])
         return
     if t.family_shape[f] == MISSING:
-        value = _missing(y, s.counter[i + t.family_half[f], Y])
+        value = _missing(y, s.counter[i + t.family_half[f]])
     else:
-        value = _shaped(t, t.family_shape[f], y, s.counter[i, PARAMETER])
-    o, fold = _owner(s, i), t.family_fold[f]
+        value = _shaped(t, t.family_shape[f], y, s.row[row, PARAMETER])
+    o, fold = _owner(s, row), t.family_fold[f]
     if fold == 0:
-        s.owner[o, OWNED] += s.counter[i, FACTOR] * value
+        s.owner[o, OWNED] += s.row[row, FACTOR] * value
         return
-    top, value = s.owner[o, TOP], fold * s.counter[i, FACTOR] * value
+    top, value = s.owner[o, TOP], fold * s.row[row, FACTOR] * value
     if value > top:
         s.owner[o, OWNED] += fold * (value - (top if top > -np.inf else 0.0))
         s.owner[o, TOP] = value
@@ -124,7 +154,7 @@ def _start_term(t: Tables, s: State, term: int) -> None:
     outer = t.term_outer[term]
     plain = False
     for f in range(t.family_shape.size):
-        if t.family_plain[f] and t.counter_owner[t.family_start[f]] == first:
+        if t.family_plain[f] and t.counter_row[t.family_row[f], OWNER] == first:
             plain = True
     if plain or first == last:
         return
@@ -153,20 +183,26 @@ def _worth(t: Tables, s: State, term: int, step: float) -> None:
 
 
 @compiled
-def count(t: Tables, s: State, f: int, i: int, change: float) -> None:
-    """Change a counter; everything follows."""
-    y = s.counter[i, Y]
+def count(t: Tables, s: State, f: int, i: int, row: int, change: float) -> None:
+    """Change a counter, which has a row; everything follows."""
+    y = s.counter[i]
     if t.family_plain[f]:
-        cap = s.counter[i, PARAMETER]
+        cap = s.row[row, PARAMETER]
         s.violation[0] += above(y + change - cap) - above(y - cap)
-        s.counter[i, Y] = y + change
+        s.counter[i] = y + change
         return
-    step = _shape_change(t, s, f, i, change)
-    s.counter[i, Y] = y + change
+    step = _shape_change(t, s, f, i, row, change)
+    s.counter[i] = y + change
     if step != 0.0:
         if t.family_fold[f] != 0:
-            s.owner[_owner(s, i), TOP] += t.family_fold[f] * step
-        _own(t, s, _owner(s, i), step)
+            s.owner[_owner(s, row), TOP] += t.family_fold[f] * step
+        _own(t, s, _owner(s, row), step)
+
+
+@compiled
+def count_constant(t: Tables, s: State, f: int, i: int, change: float) -> None:
+    """Change the constant of a counter."""
+    count(t, s, f, i, _row(t, f, i), change)
 
 
 @compiled
@@ -200,10 +236,11 @@ def _replay(t: Tables, s: State, term: int, o: int, plays: bool) -> None:
 def oblige(t: Tables, s: State, f: int, o: int, number: float, obliged: bool) -> None:
     """Let a task that must be placed bring about an owner's limit, or what is placed alone."""
     i, before = t.owner_whole[o], _beyond(s, o, s.owner[o, OWNED])
-    shaped = _shaped(t, t.family_shape[f], s.counter[i, Y], s.counter[i, PARAMETER])
+    row = _row(t, f, i)
+    shaped = _shaped(t, t.family_shape[f], s.counter[i], s.row[row, PARAMETER])
     factor = 0.0 if obliged else -number
-    s.owner[o, OWNED] += (factor - s.counter[i, FACTOR]) * shaped
-    s.counter[i, FACTOR] = factor
+    s.owner[o, OWNED] += (factor - s.row[row, FACTOR]) * shaped
+    s.row[row, FACTOR] = factor
     s.owner[o, BOUND] = number if obliged else 0.0
     _worth(t, s, _term(s, o), _beyond(s, o, s.owner[o, OWNED]) - before)
 
@@ -237,7 +274,8 @@ def count_replica(t: Tables, s: State, v: int, n: int, sign: float) -> None:
         f = t.entry_family[e]
         at, change = t.domain[t.family_domain[f], n], sign * entry_value(t, e, v, n)
         if at >= 0 and change != 0.0:
-            count(t, s, f, t.entry_base[e] + at, change)
+            row = t.entry_row[e] + _step(t, f, at)
+            count(t, s, f, t.entry_base[e] + at, row, change)
 
 
 @compiled
@@ -245,7 +283,7 @@ def count_move(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int) -> None:
     """Count a replica on another node than before."""
     block = v1 >> 1
     for e in range(t.entry_start[block], t.entry_start[block + 1]):
-        f, base = t.entry_family[e], t.entry_base[e]
+        f, base, row = t.entry_family[e], t.entry_base[e], t.entry_row[e]
         domain = t.domain[t.family_domain[f]]
         d1, d2 = domain[n1], domain[n2]
         c1 = entry_value(t, e, v1, n1) if d1 >= 0 else 0.0
@@ -253,9 +291,9 @@ def count_move(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int) -> None:
         if d1 == d2:
             c2 -= c1
         elif c1 != 0.0:
-            count(t, s, f, base + d1, -c1)
+            count(t, s, f, base + d1, row + _step(t, f, d1), -c1)
         if c2 != 0.0:
-            count(t, s, f, base + d2, c2)
+            count(t, s, f, base + d2, row + _step(t, f, d2), c2)
 
 
 # -- prices ----------------------------------------------------------------------------------------
@@ -298,48 +336,48 @@ def _owner_delta(t: Tables, s: State, o: int, change: float, delta: FloatArray) 
 
 
 @compiled
-def _folded(t: Tables, s: State, f: int, i: int, change: float) -> float:
+def _folded(t: Tables, s: State, f: int, i: int, row: int, change: float) -> float:
     """What a counter that changes is worth in its owner's fold: the largest counts."""
-    y = s.counter[i, Y] + change
-    shaped = _shaped(t, t.family_shape[f], y, s.counter[i, PARAMETER])
-    return t.family_fold[f] * s.counter[i, FACTOR] * shaped
+    y = s.counter[i] + change
+    shaped = _shaped(t, t.family_shape[f], y, s.row[row, PARAMETER])
+    return t.family_fold[f] * s.row[row, FACTOR] * shaped
 
 
 @compiled
-def _fold_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
+def _fold_change(t: Tables, s: State, f: int, i: int, row: int, change: float) -> float:
     """What a change of a counter does to its owner, where the largest or smallest counts."""
-    o = _owner(s, i)
-    top, value = s.owner[o, TOP], _folded(t, s, f, i, change)
+    o = _owner(s, row)
+    top, value = s.owner[o, TOP], _folded(t, s, f, i, row, change)
     if value < top:
-        if _folded(t, s, f, i, 0.0) < top:
+        if _folded(t, s, f, i, row, 0.0) < top:
             return 0.0
         for k in range(t.fold_start[o], t.fold_start[o + 1]):
             other = t.fold_counter[k]
             if other != i:
-                value = max(value, _folded(t, s, f, other, 0.0))
+                value = max(value, _folded(t, s, f, other, _row(t, f, other), 0.0))
     return t.family_fold[f] * (value - top)
 
 
 @compiled
-def _shape_change(t: Tables, s: State, f: int, i: int, change: float) -> float:
+def _shape_change(t: Tables, s: State, f: int, i: int, row: int, change: float) -> float:
     """What a change of a counter does to its owner."""
     shape = t.family_shape[f]
-    y = s.counter[i, Y]
+    y = s.counter[i]
     if t.family_fold[f] != 0:
-        return _fold_change(t, s, f, i, change)
+        return _fold_change(t, s, f, i, row, change)
     if shape == IDENTITY:
-        return s.counter[i, FACTOR] * change
+        return s.row[row, FACTOR] * change
     if shape == MISSING:
         half = t.family_half[f]
         if i - t.family_start[f] < half:
-            other = s.counter[i + half, Y]
+            other = s.counter[i + half]
             step = _missing(y + change, other) - _missing(y, other)
         else:
-            other = s.counter[i - half, Y]
+            other = s.counter[i - half]
             step = _missing(other, y + change) - _missing(other, y)
-        return s.counter[i, FACTOR] * step
-    parameter = s.counter[i, PARAMETER]
-    return s.counter[i, FACTOR] * (
+        return s.row[row, FACTOR] * step
+    parameter = s.row[row, PARAMETER]
+    return s.row[row, FACTOR] * (
         _shaped(t, shape, y + change, parameter) - _shaped(t, shape, y, parameter)
     )
 
@@ -363,15 +401,15 @@ def arrival_delta(t: Tables, s: State, v: int, n: int, delta: FloatArray) -> flo
         f = t.entry_family[e]
         at, change = t.domain[t.family_domain[f], n], entry_value(t, e, v, n)
         if at >= 0 and change != 0.0:
-            i = t.entry_base[e] + at
+            i, row = t.entry_base[e] + at, t.entry_row[e] + _step(t, f, at)
             if t.family_plain[f]:
-                violation += _plain_delta(s, i, change)
+                violation += _plain_delta(s, i, row, change)
                 continue
-            step = _shape_change(t, s, f, i, change)
+            step = _shape_change(t, s, f, i, row, change)
             if step != 0.0:
-                if _owner(s, i) != owner:
+                if _owner(s, row) != owner:
                     violation += _owner_delta(t, s, owner, pending, delta)
-                    owner, pending = _owner(s, i), 0.0
+                    owner, pending = _owner(s, row), 0.0
                 pending += step
     return violation + _owner_delta(t, s, owner, pending, delta)
 
@@ -393,13 +431,14 @@ def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: F
         c2 = entry_value(t, e, v2, n2) if d2 >= 0 else 0.0
         if d1 == d2:
             c1, c2 = 0.0, c2 - c1
+        r1, r2 = t.entry_row[e] + _step(t, f, d1), t.entry_row[e] + _step(t, f, d2)
         if t.family_plain[f]:
-            violation += _plain_delta(s, base + d1, -c1) + _plain_delta(s, base + d2, c2)
+            violation += _plain_delta(s, base + d1, r1, -c1) + _plain_delta(s, base + d2, r2, c2)
             continue
-        change1 = _shape_change(t, s, f, base + d1, -c1) if c1 != 0.0 else 0.0
-        change2 = _shape_change(t, s, f, base + d2, c2) if c2 != 0.0 else 0.0
-        o1 = _owner(s, base + d1) if change1 != 0.0 else owner1
-        o2 = _owner(s, base + d2) if change2 != 0.0 else owner2
+        change1 = _shape_change(t, s, f, base + d1, r1, -c1) if c1 != 0.0 else 0.0
+        change2 = _shape_change(t, s, f, base + d2, r2, c2) if c2 != 0.0 else 0.0
+        o1 = _owner(s, r1) if change1 != 0.0 else owner1
+        o2 = _owner(s, r2) if change2 != 0.0 else owner2
         if o1 != owner1 or o2 != owner2:
             violation += _both_deltas(t, s, owner1, pending1, owner2, pending2, delta)
             pending1, pending2 = 0.0, 0.0
@@ -410,9 +449,9 @@ def move_delta(t: Tables, s: State, v1: int, n1: int, v2: int, n2: int, delta: F
 
 
 @compiled
-def _plain_delta(s: State, i: int, change: float) -> float:
+def _plain_delta(s: State, i: int, row: int, change: float) -> float:
     """Change of violation of a counter that has a cap and nothing else."""
     if change == 0.0:
         return 0.0
-    beyond = s.counter[i, Y] - s.counter[i, PARAMETER]
+    beyond = s.counter[i] - s.row[row, PARAMETER]
     return above(beyond + change) - above(beyond)

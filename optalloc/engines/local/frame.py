@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import EXCESS, NO_HOME, Tables
+from optalloc.engines.local.tables import BASE, EXCESS, NO_HOME, OWNER, PARAMETER, Tables
 from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.problem import Problem
 from optalloc.instance.model import Instance
@@ -173,24 +173,27 @@ class Frame:
         t, found = self.tables, []
         for f, start in enumerate(t.family_start.tolist()):
             size = int(t.family_half[f])
-            base = t.counter_base[start : start + size]
-            if not base.any() or (f > 0 and t.family_start[f - 1] == start):
+            rows = t.rows_of(f)
+            if not rows[:, BASE].any() or (f > 0 and t.family_start[f - 1] == start):
                 continue
-            domain = t.domain[t.family_domain[f]].astype(np.int64)
-            parameter = t.counter_parameter[start : start + size]
+            rows = np.repeat(rows, t.family_width[f], axis=0)[:size]
+            domain, base, parameter = (
+                t.domain[t.family_domain[f]],
+                rows[:, BASE],
+                rows[:, PARAMETER],
+            )
             excess = t.family_shape[f] == EXCESS and not np.any(parameter < 0)
             if not excess or not np.array_equal(np.sort(domain), np.arange(size)):
                 raise Unsupported("a constant that does not go with its node")
-            found.append(Constant(f, start + domain, base[domain]))
+            found.append(Constant(f, start + domain.astype(np.int64), base[domain]))
         return found
 
     def _check_folds(self) -> None:
         """Owners without tasks must not decide a fold, unless a choice says that they are there."""
         t = self.tables
-        folded = t.term_outer[t.owner_term[t.counter_owner[t.family_start]]]
-        if np.any((folded < 0) & (t.family_domain >= 0)) or np.any(
-            t.counter_base[t.term_outer[t.owner_term[t.counter_owner]] != 0]
-        ):
+        outer = t.term_outer[t.owner_term[t.counter_row[:, OWNER].astype(np.int64)]]
+        of_choices = np.any((outer[t.family_row] < 0) & (t.family_domain >= 0))
+        if of_choices or np.any(t.counter_row[outer != 0, BASE]):
             raise Unsupported("a largest or smallest that depends on what is not there")
 
     def _check_base(self) -> None:
@@ -209,7 +212,7 @@ class Frame:
 def _players(t: Tables) -> tuple[IntArray, IntArray]:
     """Owners, by class, that play in folds by the smallest while a task of the class is there."""
     of_class = np.repeat(np.arange(t.chosen_start.size - 1), np.diff(t.chosen_start))
-    owner = t.counter_owner[t.chosen_base]
+    owner = t.counter_row[t.chosen_row, OWNER].astype(np.int64)
     folded = t.term_outer[t.owner_term[owner]] < 0
     pairs = np.unique(np.stack([of_class[folded], owner[folded]], axis=1), axis=0)
     start = np.searchsorted(pairs[:, 0], np.arange(t.chosen_start.size))

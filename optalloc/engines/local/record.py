@@ -149,7 +149,7 @@ class Record:
         for constant in self.frame.constants:
             change = float(constant.value[n]) * (1 if there else -1)
             if change:
-                counters.count(*records, constant.family, int(constant.counter[n]), change)
+                counters.count_constant(*records, constant.family, int(constant.counter[n]), change)
         dense.empty_node(*records, n, there)
         for k in self.frame.classes_at(n):
             self.presence.homes[k] += 1 if there else -1

@@ -18,8 +18,6 @@ FEASIBLE = 1e-9
 """The largest violation that is rounding."""
 CAP, THRESHOLD = 0, 1
 """Lines of `State.room`."""
-Y, PARAMETER, FACTOR, OWNER = range(4)
-"""Columns of `State.counter`."""
 OWNED, BOUND, SENSE, TERM, TOP = range(5)
 """Columns of `State.owner`."""
 
@@ -50,8 +48,10 @@ class State(NamedTuple):
     need : (populations and their domains, 3)
         Replicas of a population in a domain; how many populations that it wants are absent there;
         how many replicas are there that want it.
-    counter, owner : (counters, 4), (owners, 5)
-        Aggregates, and what they are together by owner; what is needed with them lies beside them.
+    counter, row : (counters), (rows, 4)
+        Aggregates, and what `Tables.counter_row` says of them now.
+    owner : (owners, 5)
+        What they are together by owner; what is needed with it lies beside it.
     tree : (2 * owners)
         Tournaments of the terms whose owners fold by the largest or smallest.
     total : (Z)
@@ -83,6 +83,7 @@ class State(NamedTuple):
     home_count: Int32
     need: Int32
     counter: FloatArray
+    row: FloatArray
     owner: FloatArray
     tree: FloatArray
     total: FloatArray
@@ -96,7 +97,7 @@ class State(NamedTuple):
 
 
 def new_state(t: Tables) -> State:
-    """Make the record; `changing.clear` fills it."""
+    """Make the record; `changing.clear` fills all of it but counters, which begin as nothing."""
     nodes, width = t.base.shape
     slots, quantities = t.slot_task.size, t.constant.size
     return State(
@@ -115,7 +116,8 @@ def new_state(t: Tables) -> State:
         np.ones(nodes),
         np.zeros(t.home_node.size, np.int32),
         np.zeros((int(t.population_start[-1]), 3), np.int32),
-        np.zeros((t.counter_base.size, 4)),
+        np.zeros(int(t.counter_total[0])),
+        np.zeros_like(t.counter_row),
         np.zeros((t.owner_bound.size, 5)),
         np.zeros(2 * t.owner_bound.size),
         np.zeros(quantities),

@@ -11,10 +11,11 @@ After a change of this module, remove the caches of the modules that use it (`__
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numba import njit, typeof, types
+from numba import from_dtype, njit, types
 from numba.core.cgutils import create_struct_proxy, get_null_value, int8_t, intp_t, pack_array
 from numba.core.datamodel import models
 from numba.core.typing.templates import AttributeTemplate
@@ -57,8 +58,8 @@ class ByReference:
         self.block = block
         self.address = int(block.ctypes.data)
         fields = record._asdict().items()
-        kinds = tuple((name, typeof(array).copy(readonly=False)) for name, array in fields)
-        self.kind = RecordType(type(record).__name__, kinds)
+        forms = tuple((name, array.dtype.str, array.ndim) for name, array in fields)
+        self.kind = _kind(type(record).__name__, forms)
 
 
 def by_reference(record: Record) -> Record:
@@ -70,15 +71,22 @@ class RecordType(types.Type):
     """Type of a record: its name, and the name and array type of each field."""
 
     def __init__(self, name: str, fields: tuple[tuple[str, Any], ...]) -> None:
-        self.fields = fields
         self.place = {field: (i, kind) for i, (field, kind) in enumerate(fields)}
-        self.record = name
+        # Each call of a compiled function looks its types up, and a string knows its hash.
+        self.said = f"{name}{fields}"
         super().__init__(name)
 
     @property
-    def key(self) -> tuple[str, tuple[tuple[str, Any], ...]]:
+    def key(self) -> str:
         """What tells types apart."""
-        return self.record, self.fields
+        return self.said
+
+
+@cache
+def _kind(name: str, forms: tuple[tuple[str, str, int], ...]) -> RecordType:
+    """The type of records whose fields have the names, types of elements and dimensions."""
+    arrays = [types.Array(from_dtype(np.dtype(kind)), ndim, "C") for _, kind, ndim in forms]
+    return RecordType(name, tuple((form[0], a) for form, a in zip(forms, arrays, strict=True)))
 
 
 @register_model(RecordType)

@@ -29,6 +29,8 @@ WIDTH = 4
 NO_HOME, SEVERAL_HOMES = -1, -2
 IDENTITY, EXCESS, STEPS, MISSING, CONVEX = range(5)
 """Shapes of counters."""
+BASE, PARAMETER, FACTOR, OWNER = range(4)
+"""Columns of `Tables.counter_row`."""
 
 
 class Tables(NamedTuple):
@@ -87,27 +89,33 @@ class Tables(NamedTuple):
         Slots of each population.
     scope_site, site_start, site_node
         First site of each scope; nodes of each site. A site is a domain of a scope.
-    entry_start, entry_family, entry_base : (B + 1), (entries), (entries)
-        Counters that placed replicas of each block reach.
+    entry_start, entry_family, entry_base, entry_row : (B + 1), (entries), ...
+        Counters that placed replicas of each block reach, and the row of the first.
     entry_stay, entry_arrive : (entries)
         What a replica that stays, or arrives, adds to them, times what the node's table says.
     entry_table, entry_map : (entries)
         Start of the table's line in `node_value`, -1 for none; line of `node_column`.
     node_value, node_column : (values), (maps, N)
         Numbers by column of a table, and the column of each node.
-    chosen_start, chosen_family, chosen_base
-        Counters that choices of each class reach.
+    chosen_start, chosen_family, chosen_base, chosen_row
+        Counters that choices of each class reach, and their rows.
     family_shape, family_fold, family_plain, family_domain, family_half, family_start : (F)
         Shape; 0 where counters are summed by owner, 1 where the largest counts, -1 the smallest;
         whether it is a plain cap (its bound is the parameter); line of `domain`; pairs of a
         two-place shape; first counter. A family is one contribution to the counters of a term.
+    family_row, family_width, family_idle : (F)
+        First of its rows; how many counters share a row: all domains of a part, or 1; whether its
+        counters are 0 and worth nothing where nothing is placed.
     domain : (maps, N)
         Domain of each node; -1 for none.
     choice_coefficient : (F, C)
         What a choice adds to the counters of a family.
-    counter_base, counter_parameter, counter_factor, counter_owner
-        Constant, parameter of the shape (of a convex one its first bend), factor and owner of each
-        counter.
+    counter_total : (1)
+        Number of counters.
+    counter_row : (rows, 4)
+        Constant, parameter of the shape (of a convex one its first bend), factor and owner of
+        counters. There are millions of counters where each group has one on each node, all alike:
+        they have a row a group.
     bend_load, bend_slope : (bends)
         Where convex shapes bend and by how much, those of each one after the other; infinite at
         their ends.
@@ -184,6 +192,7 @@ class Tables(NamedTuple):
     entry_start: Int32
     entry_family: Int32
     entry_base: IntArray
+    entry_row: IntArray
     entry_stay: FloatArray
     entry_arrive: FloatArray
     entry_table: IntArray
@@ -193,18 +202,20 @@ class Tables(NamedTuple):
     chosen_start: Int32
     chosen_family: Int32
     chosen_base: IntArray
+    chosen_row: IntArray
     family_shape: Int32
     family_fold: Int32
     family_plain: BoolArray
     family_domain: Int32
     family_half: IntArray
     family_start: IntArray
+    family_row: IntArray
+    family_width: IntArray
+    family_idle: BoolArray
     domain: Int32
     choice_coefficient: FloatArray
-    counter_base: FloatArray
-    counter_parameter: FloatArray
-    counter_factor: FloatArray
-    counter_owner: Int32
+    counter_total: IntArray
+    counter_row: FloatArray
     bend_load: FloatArray
     bend_slope: FloatArray
     fold_start: IntArray
@@ -229,6 +240,12 @@ class Tables(NamedTuple):
     def levels(self) -> int:
         """Number of levels."""
         return int(self.level_count[0])
+
+    def rows_of(self, f: int) -> FloatArray:
+        """The rows of a family."""
+        first, width = int(self.family_row[f]), int(self.family_width[f])
+        size = int(self.family_half[f]) * (2 if self.family_shape[f] == MISSING else 1)
+        return self.counter_row[first : first + size // width]
 
     def level_value_at(self, level: int, values: IntArray) -> int:
         """Value of a level for the choices of all tasks followed by the nodes of all slots."""

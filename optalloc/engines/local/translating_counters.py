@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS
+from optalloc.engines.local.translating_rows import Bends, Rows, rows_of
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
 from optalloc.formulation.terms import Chosen, Placed, Term
@@ -38,6 +39,7 @@ class _Block:
     weight: FloatArray
     rule: bool
     plain: bool
+    rows: list[Rows]
 
     @property
     def size(self) -> int:
@@ -48,9 +50,10 @@ class _Block:
     def sources(self) -> list[_Source]:
         """What contributes to its counters."""
         found, start = [], self.start
-        for family in self.term.families:
+        for family, rows in zip(self.term.families, self.rows, strict=True):
             every: list[Placed | Chosen] = [*family.placed, *family.chosen] if family.size else []
-            found += [_Source(self, source, start, family is self.term.beside) for source in every]
+            beside = family is self.term.beside
+            found += [_Source(self, source, start, beside, rows) for source in every]
             start += family.size
         return found
 
@@ -68,6 +71,7 @@ class _Source:
     of: Placed | Chosen
     start: int
     beside: bool
+    rows: Rows
 
     @property
     def shape(self) -> int:
@@ -80,6 +84,11 @@ class _Source:
         term = self.block.term
         one_each = term.owners == term.factor.size
         return 0 if self.beside or one_each else FOLD[term.reduce]
+
+    @property
+    def idle(self) -> bool:
+        """Whether counters are 0, and worth nothing, where nothing is placed."""
+        return self.fold == 0 and self.rows.idle
 
     @property
     def half(self) -> int:
@@ -103,8 +112,10 @@ class Counters:
     """The counters of all terms that fit no simpler form."""
 
     blocks: list[_Block] = field(default_factory=list)
+    bends: Bends = field(default_factory=Bends)
     size: int = 0
     owners: int = 0
+    rows: int = 0
 
     def add(self, term: Term, weight: FloatArray, rule: bool) -> bool:
         """Give a term counters, if its shape is of one place where its counters are not summed."""
@@ -119,8 +130,11 @@ class Counters:
             and term.limit.sense == "at_most"
             and bool(np.all(term.factor == 1))
         )
-        start, owner = self.size, self.owners
-        block = _Block(term, start, owner, weight, rule, plain)
+        rows = []
+        for family in term.families:
+            rows.append(rows_of(term, family, plain, self.rows, self.owners, self.bends))
+            self.rows += len(rows[-1].values)
+        block = _Block(term, self.size, self.owners, weight, rule, plain, rows)
         self.blocks.append(block)
         self.size += block.size
         self.owners += block.owners
@@ -155,27 +169,26 @@ def counter_tables(problem: Problem, counters: Counters, quantities: int) -> dic
             _append(chosen, classes, f, source.start + part)
         gain += 4 * np.abs(source.block.weight) * source.steepest * most
     terms = [block.term for block in counters.blocks]
-    parameters, bends = _parameters(counters)
+    every_row = [rows.values for block in counters.blocks for rows in block.rows]
     return {
-        **entries.tables(),
+        **_with_rows("entry", sources, entries.tables()),
         **tables.tables(),
-        **bends,
+        **counters.bends.tables(),
         **_folds(counters),
-        **_sorted_entries("chosen", chosen, problem.classes),
+        **_with_rows("chosen", sources, _sorted_entries("chosen", chosen, problem.classes)),
         "family_shape": np.array([source.shape for source in sources], np.int32),
         "family_fold": np.array([source.fold for source in sources], np.int32),
         "family_plain": np.array([source.block.plain for source in sources], bool),
         "family_domain": np.array(family_domain, np.int32),
         "family_half": np.array([source.half for source in sources], np.int64),
         "family_start": np.array([source.start for source in sources], np.int64),
+        "family_row": np.array([source.rows.first for source in sources], np.int64),
+        "family_width": np.array([source.rows.width for source in sources], np.int64),
+        "family_idle": np.array([source.idle for source in sources], bool),
         "domain": np.concatenate(domain).astype(np.int32),
         "choice_coefficient": choice_coefficient,
-        "counter_base": _flat(
-            [family.constant for term in terms for family in term.families], np.float64
-        ),
-        "counter_parameter": _flat(parameters, np.float64),
-        "counter_factor": _flat([_factors(term) for term in terms], np.float64),
-        "counter_owner": _flat([_owners(block) for block in counters.blocks], np.int32),
+        "counter_total": np.array([counters.size], np.int64),
+        "counter_row": np.concatenate([np.zeros((0, 4)), *every_row]),
         "owner_term": np.repeat(
             np.arange(len(terms)), [block.owners for block in counters.blocks]
         ).astype(np.int32),
@@ -220,16 +233,12 @@ def _obligations(problem: Problem, counters: Counters) -> dict[str, Any]:
     }
 
 
-def _owners(block: _Block) -> IntArray:
-    owner = _twice(block.term, block.term.owner)
-    if block.term.beside is not None:
-        owner = np.append(owner, np.arange(block.term.owners))
-    return block.first_owner + (np.zeros_like(owner) if block.plain else owner)
-
-
-def _factors(term: Term) -> IntArray:
-    factor = _twice(term, term.factor)
-    return factor if term.beside is None else np.append(factor, np.ones(term.owners, np.int64))
+def _with_rows(name: str, sources: list[_Source], entries: dict[str, Any]) -> dict[str, Any]:
+    """Entries with the rows of the counters that they reach first."""
+    lines = [(source.rows.first, source.start, source.rows.width) for source in sources]
+    of_family = np.array(lines, np.int64).reshape(-1, 3)
+    row, start, width = of_family[entries[f"{name}_family"]].T
+    return {**entries, f"{name}_row": row + (entries[f"{name}_base"] - start) // width}
 
 
 def _members(problem: Problem, source: Placed | Chosen) -> tuple[IntArray, IntArray]:
@@ -361,45 +370,6 @@ def _sorted_entries(name: str, entries: list[list[IntArray]], classes: int) -> d
 
 def _flat(pieces: list[IntArray], kind: type[np.generic]) -> NDArray[np.generic]:
     return np.concatenate([np.zeros(0, kind), *(piece.astype(kind) for piece in pieces)])
-
-
-def _parameters(counters: Counters) -> tuple[list[IntArray], dict[str, Any]]:
-    """Parameters of the shapes of all counters, and the bends to which those of some point."""
-    found, loads, slopes = [], [np.zeros(0)], [np.zeros(0)]
-    size = 0
-    for block in counters.blocks:
-        shape = block.term.shape
-        if isinstance(shape, Convex):
-            pairs = np.stack([shape.threshold, shape.slope], axis=2)
-            kinds, kind = np.unique(pairs, axis=0, return_inverse=True)
-            end = np.array([[[np.inf, 0.0]]])
-            lines = np.concatenate([kinds, np.broadcast_to(end, (len(kinds), 1, 2))], axis=1)
-            found.append(size + kind.ravel() * lines.shape[1])
-            loads.append(lines[:, :, 0].ravel())
-            slopes.append(lines[:, :, 1].ravel())
-            size += loads[-1].size
-        else:
-            found.append(_parameter(block))
-        if block.term.beside is not None:
-            found.append(np.zeros(block.term.owners, np.int64))
-    return found, {"bend_load": np.concatenate(loads), "bend_slope": np.concatenate(slopes)}
-
-
-def _parameter(block: _Block) -> IntArray:
-    term = block.term
-    if block.plain and term.limit is not None:
-        return term.limit.bound[term.owner]
-    match term.shape:
-        case Excess(threshold=threshold):
-            return threshold
-        case Steps(block=size):
-            return size
-    return np.zeros(term.family.size, np.int64)
-
-
-def _twice(term: Term, values: IntArray) -> IntArray:
-    """Values by k for every aggregate: both places of a two-place shape have the same."""
-    return np.tile(values, term.shape.arity)
 
 
 def _bounds(block: _Block) -> IntArray:

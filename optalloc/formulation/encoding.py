@@ -81,13 +81,13 @@ def _add_choices(encoding: Encoding) -> None:
     """Replicas of each block follow its choices; choices of each class add up to its count."""
     problem, model = encoding.problem, encoding.model
     spots = problem.spots
-    taken = _in_blocks(encoding, problem.choice_replicas, spots.size[spots.shape])
+    taken = _in_blocks(encoding, -problem.choice_replicas, -spots.size[spots.shape])
     if problem.nesting is None:
         placed = Linear.of_columns(np.arange(problem.pairs.block.size, dtype=np.int64))
         placed = placed.summed(problem.pairs.block, problem.blocks)
-        model.add_rows(placed.plus(taken.scaled(-1)), low=0, high=0)
+        model.add_rows(placed.plus(taken), low=0, high=0)
     else:
-        _fit_nesting(model, taken, problem.nesting)
+        _fit_nesting(model, taken.scaled(-1), problem.nesting)
     if spots.shapes:
         gang = spots.of_choice >= 0
         begun = choices_of(encoding, gang.astype(np.int64), spots.of_choice * gang, spots.shapes)

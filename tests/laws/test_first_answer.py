@@ -15,7 +15,7 @@ from optalloc.engines.protocol import Clock
 from optalloc.formulation.registry import policy_classes
 from optalloc.verify import verify
 
-SEEDS = 20
+SEEDS = 14
 """Random instances of each policy class."""
 
 

@@ -13,13 +13,13 @@ from optalloc.formulation.problem import Problem
 from optalloc.formulation.registry import policy_classes
 from optalloc.objective import read_objective
 
-SEEDS = 56
+SEEDS = 40
 """Instances for each policy class, in which it is at work among others."""
-OWN_SEEDS = {"gangs": 224, "span": 80}
+OWN_SEEDS = {"gangs": 120, "span": 60}
 OWN_SEEDS |= dict.fromkeys(("power-cap", "response-limit", "response-time"), 56)
 """Classes that are at work in their own instances only have more of them."""
 CHUNKS = 4
-WANTED = 200
+WANTED = 130
 """Random instances in which each policy class is at work, at least (or all but few of its own)."""
 
 

@@ -21,7 +21,7 @@ from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.registry import policy_classes
 
 IntArray = NDArray[np.int64]
-SEEDS = 40
+SEEDS = 24
 """Random instances of each policy class."""
 STEPS, MOVES = 6, 30
 """Looks at a walk, and moves between them."""

@@ -515,7 +515,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     unit = policy_class.merges_nodes and rng.random() < 0.3
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
     single = policy_class in SINGLE
-    space = _grown(rng, unit, crowded, policy_class is p.Gangs or single, single)
+    shaped = policy_class is p.Gangs or (single and rng.random() < 0.3)
+    space = _grown(rng, unit, crowded, shaped, single)
     if policy_class in APART:
         space = space_of(_asked(rng, space.instance))
     # Gangs have instances of their own.

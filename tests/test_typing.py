@@ -55,8 +55,9 @@ def checked(program: str, folder: Path) -> str:
 
 
 def test_instances_are_stated_as_lists_and_read_as_tuples(tmp_path: Path) -> None:
-    """The README's example, and what else users state; what is wrong is found."""
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The README's examples, and what else users state; what is wrong is found."""
+    text = (ROOT / "README.md").read_text()
+    example = "".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
     said = checked(example + USES + WRONG, tmp_path).splitlines()
     first = len((example + USES).splitlines()) + 2
     places = [re.sub(r".*?:(\d+): error: .*  \[(.*)\]", r"\1 \2", line) for line in said[:-1]]

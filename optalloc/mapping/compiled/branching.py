@@ -151,10 +151,7 @@ def search(
     dual, other = np.zeros(n), np.zeros(n)
     depth, nodes = flag[0], 0
     value = np.zeros(n + 1)
-    for d in range(depth):
-        i, k = stack[d, 0], stack[d, 1 + stack[d, 1]]
-        slot[i], taken[k] = k, i
-        value[d + 1] = value[d] + added(a, b, slot, i, k)
+    replay(a, b, stack, depth, slot, taken, value)
     fresh = stack[depth, 1] < 0
     while True:
         if fresh:
@@ -166,17 +163,8 @@ def search(
                     least = value[depth]
                     best[:] = slot
             elif value[depth] + below <= least - margin + 1e-9:
-                branch(
-                    cost,
-                    many,
-                    value[depth] + below,
-                    least - margin,
-                    dual,
-                    other,
-                    ranks,
-                    free,
-                    stack[depth],
-                )
+                here = value[depth] + below
+                branch(cost, many, here, least - margin, dual, other, ranks, free, stack[depth])
             fresh = False
         line = stack[depth]
         line[1] += 1
@@ -198,6 +186,23 @@ def search(
         depth += 1
         stack[depth, 1] = -1
         fresh = True
+
+
+@compiled
+def replay(
+    a: FloatArray,
+    b: FloatArray,
+    stack: IntArray,
+    depth: int,
+    slot: IntArray,
+    taken: IntArray,
+    value: FloatArray,
+) -> None:
+    """Place again what was placed down to a depth, and add up what it costs."""
+    for d in range(depth):
+        i, k = stack[d, 0], stack[d, 1 + stack[d, 1]]
+        slot[i], taken[k] = k, i
+        value[d + 1] = value[d] + added(a, b, slot, i, k)
 
 
 @compiled

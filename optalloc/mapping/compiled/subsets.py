@@ -25,7 +25,61 @@ def falling(values: FloatArray, order: IntArray) -> None:
 
 
 @compiled
-def dearest(  # noqa: PLR0912, PLR0915  (one loop: calls would copy its state)
+def gain_of(
+    u: int, left: int, weight: FloatArray, order: IntArray, state: IntArray, own: float
+) -> float:
+    """What a vertex can add at most, with left - 1 more: its own, and half of the heaviest."""
+    gain, taken = own, 0
+    for k in range(state.size):
+        v = order[u, k]
+        if taken >= left - 1 or weight[u, v] <= 0:
+            break
+        if state[v] == 0:
+            gain += 0.5 * weight[u, v]
+            taken += 1
+    return gain
+
+
+@compiled
+def keep_largest(top: FloatArray, filled: int, most: int, gain: float) -> int:
+    """Insert a number into the few largest, in falling order; how many there are now."""
+    k = filled
+    while k > 0 and top[k - 1] < gain:
+        if k < most:
+            top[k] = top[k - 1]
+        k -= 1
+    if k < most:
+        top[k] = gain
+    return min(filled + 1, most)
+
+
+@compiled
+def look(
+    left: int,
+    weight: FloatArray,
+    price: FloatArray,
+    order: IntArray,
+    state: IntArray,
+    to_set: FloatArray,
+    top: FloatArray,
+) -> tuple[int, float]:
+    """Find the vertex that is tied most to the set (-1: none), and what `left` more can add."""
+    pick, value, filled = -1, -np.inf, 0
+    if left == 0:
+        return pick, 0.0
+    for u in range(price.size):
+        if state[u] != 0:
+            continue
+        if pick < 0 or to_set[u] > value:
+            value, pick = to_set[u], u
+        gain = gain_of(u, left, weight, order, state, to_set[u] - price[u])
+        if gain > 0:
+            filled = keep_largest(top, filled, left, gain)
+    return pick, top[:filled].sum()
+
+
+@compiled
+def dearest(
     weight: FloatArray, price: FloatArray, most: int, floor: float, nodes: int, flag: IntArray
 ) -> tuple[float, IntArray, bool]:
     """Find a set worth more than `floor`, the best there is.
@@ -66,42 +120,8 @@ def dearest(  # noqa: PLR0912, PLR0915  (one loop: calls would copy its state)
                 return best, members, False
             if worth > best and size > 0:
                 best, members = worth, np.flatnonzero(state == 1)
-            left, pick, value = most - size, -1, -np.inf
-            bound = worth
-            if left > 0:
-                filled = 0
-                for u in range(n):
-                    if state[u] != 0:
-                        continue
-                    gain = to_set[u] - price[u]
-                    half, taken = 0.0, 0
-                    for k in range(n):
-                        if taken >= left - 1:
-                            break
-                        v = order[u, k]
-                        if weight[u, v] <= 0:
-                            break
-                        if state[v] == 0:
-                            half += 0.5 * weight[u, v]
-                            taken += 1
-                    gain += half
-                    if to_set[u] > value or (to_set[u] == value and pick < 0):
-                        value, pick = to_set[u], u
-                    if gain <= 0:
-                        continue
-                    # Insertion into the few largest, in falling order.
-                    k = filled if filled < left else left
-                    while k > 0 and top[k - 1] < gain:
-                        if k < left:
-                            top[k] = top[k - 1]
-                        k -= 1
-                    if k < left:
-                        top[k] = gain
-                        if filled < left:
-                            filled += 1
-                for k in range(filled):
-                    bound += top[k]
-            if pick >= 0 and bound > best:
+            pick, more = look(most - size, weight, price, order, state, to_set, top)
+            if pick >= 0 and worth + more > best:
                 chosen[depth], side[depth] = pick, 1
                 depth += 1
                 state[pick] = 1

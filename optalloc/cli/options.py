@@ -84,6 +84,36 @@ def objective(command: F) -> F:
     )(command)
 
 
+def engine(command: F) -> F:
+    """Add ``--engine``."""
+    return click.option(
+        "--engine", default="auto", show_default=True, help="See 'optalloc engines'."
+    )(command)
+
+
+def threads(command: F) -> F:
+    """Add ``--threads``."""
+    return click.option("--threads", type=THREADS, metavar="N", help="By default all cores.")(
+        command
+    )
+
+
+def seed(command: F) -> F:
+    """Add ``--seed``."""
+    return click.option("--seed", type=SEED, default=0, show_default=True, metavar="N")(command)
+
+
+def telling(command: F) -> F:
+    """Add ``--progress`` and ``--quiet``: what a command tells while and after it runs."""
+    quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+    shown = click.option(
+        "--progress/--no-progress",
+        default=True,
+        help="Show on a terminal, on standard error, how far it is; shown by default.",
+    )
+    return shown(quiet(command))
+
+
 def known_engines(names: tuple[str, ...]) -> None:
     """Refuse engines that there are not, before the work.
 

@@ -37,7 +37,7 @@ def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 @click.option(
     "--points", type=click.IntRange(2), default=20, show_default=True, metavar="N", help="At most."
 )
-@click.option("--engine", default="auto", show_default=True, help="See 'optalloc engines'.")
+@options.engine
 @click.option(
     "--time-limit",
     type=float,
@@ -45,14 +45,9 @@ def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
     metavar="S",
     help="Seconds for all points together.",
 )
-@click.option("--threads", type=options.THREADS, metavar="N", help="By default all cores.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, metavar="N")
-@click.option(
-    "--progress/--no-progress",
-    default=True,
-    help="Show on a terminal, on standard error, how far it is; shown by default.",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@options.threads
+@options.seed
+@options.telling
 @options.as_json
 def pareto(  # noqa: PLR0913  (one per option)
     *,

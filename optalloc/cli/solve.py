@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 @click.argument("instance", type=options.FILE)
 @options.output("Write the solution file here.", required=False)
 @options.objective
-@click.option("--engine", default="auto", show_default=True, help="See 'optalloc engines'.")
+@options.engine
 @click.option("--time-limit", type=float, callback=options.positive, metavar="S", help="Seconds.")
-@click.option("--threads", type=options.THREADS, metavar="N", help="By default all cores.")
+@options.threads
 @click.option(
     "--memory-limit",
     type=float,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     metavar="GB",
     help="Gigabytes for the engines; by default most of what is available.",
 )
-@click.option("--seed", type=options.SEED, default=0, show_default=True, metavar="N")
+@options.seed
 @click.option(
     "--warm-start",
     type=options.FILE,
@@ -36,12 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--partial", is_flag=True, help="If not all fits, place the best part of it.")
 @click.option("--log", is_flag=True, help="Print the engines' logs on standard error.")
-@click.option(
-    "--progress/--no-progress",
-    default=True,
-    help="Show on a terminal, on standard error, how far it is; shown by default.",
-)
-@click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+@options.telling
 @options.as_json
 def solve(  # noqa: PLR0913  (one per option)
     *,

@@ -227,9 +227,14 @@ def test_several_ranks_a_slot_keep_to_the_capacity() -> None:
     machine = Machine.hierarchy((2, 4), (1, 10), capacity=51)
     found = map_ranks(traffic, machine, time_limit=2, threads=1)
     assert np.bincount(found.assignment, minlength=8).max() <= 51
-    # How much better it is depends on the time that the machine gives it.
     in_order = cost(traffic, machine, np.arange(400) // 51)
     assert found.cost == cost(traffic, machine, found.assignment) <= in_order
+    layout = Layout.of(traffic, machine)
+    effort = Effort(steps=20, least=10)
+    cut = Multisection(layout.distance, layout.capacity, layout.levels, effort, 2)
+    parts = layout.assignment(cut.assign(layout.graph, generator(1), lambda: False))
+    assert np.bincount(parts, minlength=8).max() <= 51
+    assert cost(traffic, machine, parts) < in_order
 
 
 def test_multisection_fills_single_slots_exactly() -> None:

@@ -183,10 +183,10 @@ def test_a_start_is_never_made_worse_and_progress_tells_of_the_ratio() -> None:
     first = solve(instance, "power")
     seen: list[Progress] = []
     result = solve(instance, SAMPLES, warm_start=first, on_progress=seen.append)
-    values = [now.objective for now in seen if now.objective is not None]
+    values = [step.objective for step in seen if step.objective is not None]
     assert values == sorted(values)
     assert values[-1] == result.objective
-    assert {now.level for now in seen} == {SAMPLES}
+    assert {step.level for step in seen} == {SAMPLES}
 
 
 def test_an_interruption_returns_the_best_ratio_so_far() -> None:

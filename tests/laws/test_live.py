@@ -218,7 +218,7 @@ def test_the_record_after_edits_is_that_of_what_is_there(kind: str) -> None:
                 seen[type(error).__name__] += 1
             live.recheck()
             seen[agrees(live)] += 1
-    assert seen["exact"] > SEEDS // 2
+    assert seen["exact"] > SEEDS
     assert min(seen[edit.__name__] for edit in EDITS_DRAWN) > 0
 
 

@@ -23,15 +23,17 @@ from optalloc.formulation.registry import policy_classes
 IntArray = NDArray[np.int64]
 SEEDS = 24
 """Random instances of each policy class."""
+SCANNED = 40
+"""The same for scans, which leave something out in few of them."""
 STEPS, MOVES = 6, 30
 """Looks at a walk, and moves between them."""
 PAIRS = 20
 """Moves of two replicas that are priced."""
 
 
-def searchable(kind: str) -> Iterator[tuple[Formulated, LoadedTables]]:
+def searchable(kind: str, seeds: int = SEEDS) -> Iterator[tuple[Formulated, LoadedTables]]:
     """The instances drawn for a policy class for which the search has words."""
-    for seed in range(SEEDS):
+    for seed in range(seeds):
         formulated = Formulated(Case(instances_with(policy_classes()[kind], seed), seed))
         try:
             yield formulated, load_tables(formulated.problem)
@@ -198,12 +200,12 @@ def test_a_scan_leaves_out_only_what_costs_more_than_is_accepted() -> None:
     left_out = [
         scan(formulated.case.seed, loaded, scored)
         for kind in policy_classes()
-        for formulated, loaded in searchable(kind)
+        for formulated, loaded in searchable(kind, SCANNED)
         if loaded.model.levels
         for scored in formulated.case.samples
         if known_to_search(formulated, loaded, scored)
     ]
-    assert np.count_nonzero(left_out) > len(policy_classes()) // 2
+    assert np.count_nonzero(left_out) > len(policy_classes())
 
 
 def scan(seed: int, loaded: LoadedTables, start: Scored) -> int:

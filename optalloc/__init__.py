@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from optalloc import policies, verify
     from optalloc.epsilon import pareto
     from optalloc.front import Front, FrontPoint, write_front
+    from optalloc.group_placing import place_group
     from optalloc.instance.errors import EngineFailure, InstanceError, OptallocError
     from optalloc.instance.files import dump_instance, load_instance
     from optalloc.instance.model import (
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
         Task,
     )
     from optalloc.instance.placement import Placement
-    from optalloc.placing import place_group
     from optalloc.result import LevelResult, Reason, Result
     from optalloc.solution import read_solution, write_solution
     from optalloc.solving import solve
@@ -84,7 +84,7 @@ else:
             "Task",
         ),
         "instance.placement": ("Placement",),
-        "placing": ("place_group",),
+        "group_placing": ("place_group",),
         "result": ("LevelResult", "Reason", "Result"),
         "solution": ("read_solution", "write_solution"),
         "solving": ("solve",),

@@ -81,8 +81,7 @@ RULES: Mapping[str, Rule] = {
     "Kueue balanced": balanced,
     "KAI": least_free,
 }
-"""What deals a domain's share to its children. All take the tightest domain that fits, but for
-LeastFreeCapacity that is the same; KAI packs nodes like it and differs in spreading over racks."""
+"""What deals a domain's share to its children; each takes the tightest single domain that fits."""
 SPREADS_BY_ROOM = {"KAI"}
 """Rules that spread over several domains from the roomiest on, and pack inside them."""
 

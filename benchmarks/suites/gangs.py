@@ -92,7 +92,7 @@ def one_placed(nodes: int, replicas: int, seed: int) -> Row:
     import numpy as np
 
     from optalloc.generators.scenarios.gang_fabric import busy_cluster, gang
-    from optalloc.placing import place_group
+    from optalloc.group_placing import place_group
 
     walls = []
     for draw in (seed + 1000, seed):

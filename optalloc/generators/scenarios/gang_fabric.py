@@ -23,8 +23,8 @@ BUSY = 0.15
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 20, 24, 32)
 RATIOS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 """Communication over computation, within a leaf."""
-SLOWER = {"leaf": 1, "pod": 2, "": 4}
-"""How much longer communication takes where all replicas meet at a level; "" is the core."""
+LEVELS = ("leaf", "pod", "")
+"""Where all replicas meet; communication takes twice as long at each level; "" is the core."""
 FREE, SHARE = (0, 1, 2, 4, 8), (0.15, 0.05, 0.1, 0.2, 0.5)
 """Free GPUs of a busy node, and how often."""
 DIGITS = 5
@@ -108,17 +108,7 @@ def busy_cluster(random: np.random.Generator, nodes: int) -> Instance:
 
 def gang(size: int, ratio: float, levels: tuple[str, ...]) -> Task:
     """State a gang that is slower the further out its replicas meet, twice as much a level."""
-    rows = tuple(
-        Configuration(
-            name=within or "anywhere",
-            device="gpu",
-            replicas=size,
-            within=within,
-            throughput=round(size / (1 + ratio * 2**k), DIGITS),
-        )
-        for k, within in enumerate(levels)
-    )
-    return Task(name="gang", configurations=rows)
+    return Task(name="gang", configurations=_table(size, ratio, levels))
 
 
 def _fabric(random: np.random.Generator, nodes: int) -> tuple[list[Node], int]:
@@ -155,16 +145,16 @@ def _sizes(random: np.random.Generator, number: int, mean: float) -> NDArray[np.
     return random.permutation(np.array(SIZES, np.int64)[np.minimum(drawn, len(SIZES) - 1)])
 
 
-def _table(size: int, ratio: float) -> tuple[Configuration, ...]:
+def _table(size: int, ratio: float, levels: tuple[str, ...] = LEVELS) -> tuple[Configuration, ...]:
     """Say how fast a gang runs at each level; a single replica is the same everywhere."""
-    levels = SLOWER if size > 1 else {"": 0}
+    slower = {within: 2**k for k, within in enumerate(levels)} if size > 1 else {"": 0}
     return tuple(
         Configuration(
             name=within or "anywhere",
             device="gpu",
             replicas=size,
             within=within,
-            throughput=round(size / (1 + ratio * slower), DIGITS),
+            throughput=round(size / (1 + ratio * times), DIGITS),
         )
-        for within, slower in levels.items()
+        for within, times in slower.items()
     )

@@ -23,6 +23,7 @@ from optalloc.engines.greedy_terms import (
     together,
     track,
 )
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.terms import Chosen, Placed
 from optalloc.formulation.translating import expand_placement
@@ -271,7 +272,7 @@ class State:
             return every, np.zeros_like(every)
         low, size = link.parts[task_class], np.diff(link.parts)[task_class]
         index = np.repeat(every, size)
-        within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+        within = numbered(size)
         return index, member.part[low[index] + within]
 
     def contributors(self, tracked: Tracked, owner: int) -> list[Contributor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optalloc.engines.protocol import IntArray
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.model import INFINITY
 from optalloc.formulation.sparse import SparseModel
 
@@ -112,5 +113,5 @@ def _spans(start: IntArray, index: IntArray) -> tuple[IntArray, IntArray]:
     """Positions of the entries of some lines of a compressed table, and whose they are."""
     size = start[index + 1] - start[index]
     owner = np.repeat(np.arange(index.size, dtype=np.int64), size)
-    within = np.arange(owner.size) - np.repeat(np.cumsum(size) - size, size)
+    within = numbered(size)
     return start[index][owner] + within, owner

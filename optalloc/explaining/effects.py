@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.terms import Chosen, Family, Placed, Term
 from optalloc.instance.placement import Placement
@@ -117,7 +118,7 @@ class Effects:
         low = np.searchsorted(member.task_class, of_class, "left")
         times = np.searchsorted(member.task_class, of_class, "right") - low
         index = np.repeat(np.arange(task.size), times)
-        within = np.arange(index.size) - np.repeat(np.cumsum(times) - times, times)
+        within = numbered(times)
         return index, member.part[low[index] + within]
 
     # -- one more ------------------------------------------------------------------------------

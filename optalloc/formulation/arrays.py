@@ -1,4 +1,4 @@
-"""Joins of sorted arrays, and intervals cut into pieces."""
+"""Runs, joins of sorted arrays, and intervals cut into pieces."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from numpy.typing import NDArray
 IntArray = NDArray[np.int64]
 
 
+def numbered(length: IntArray) -> IntArray:
+    """Number the members of consecutive runs of some lengths, each from 0."""
+    start = np.cumsum(length) - length
+    return np.asarray(np.arange(int(length.sum())) - np.repeat(start, length), np.int64)
+
+
 def join(wanted: IntArray, keys: IntArray) -> tuple[IntArray, IntArray]:
     """Match numbers with a sorted array: indices (into `wanted`, into `keys`) of equal ones."""
     low = np.searchsorted(keys, wanted, "left")
     size = np.searchsorted(keys, wanted, "right") - low
     left = np.repeat(np.arange(wanted.size, dtype=np.int64), size)
-    within = np.arange(left.size) - np.repeat(np.cumsum(size) - size, size)
+    within = numbered(size)
     return left, low[left] + within
 
 
@@ -43,7 +49,7 @@ def cut(
     first = np.searchsorted(piece_end, low, "right")
     size = np.searchsorted(piece_end, high, "left") - first + 1
     index = np.repeat(np.arange(owner.size), size)
-    within = np.arange(index.size) - np.repeat(np.cumsum(size) - size, size)
+    within = numbered(size)
     piece = first[index] + within
     taken = np.minimum(high[index], piece_end[piece])
     taken -= np.maximum(low[index], piece_end[piece] - pieces[piece])

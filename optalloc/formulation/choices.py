@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.formulation.arrays import numbered
+
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
 
@@ -105,7 +107,7 @@ def list_choices(problem: Problem) -> tuple[IntArray, IntArray]:
     start = columns.row_start[tasks]
     length = columns.row_start[tasks + 1] - start
     of_class = np.repeat(np.arange(tasks.size, dtype=np.int64), length)
-    within = np.arange(of_class.size) - np.repeat(np.cumsum(length) - length, length)
+    within = numbered(length)
     return of_class, start[of_class] + within
 
 

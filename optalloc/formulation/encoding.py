@@ -9,7 +9,7 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.formulation.arrays import join
+from optalloc.formulation.arrays import join, numbered
 from optalloc.formulation.model import INFINITY, Form, Linear, Model, Side
 from optalloc.formulation.nesting import Nesting
 from optalloc.formulation.pairs import Pairs
@@ -251,7 +251,7 @@ def _expand_placed(encoding: Encoding, placed: Placed, size: int) -> Linear:
         block_class = problem.block_class[pairs.block[column]]
         low = np.searchsorted(member.task_class, block_class, "left")
         times = np.searchsorted(member.task_class, block_class, "right") - low
-        within = np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
+        within = numbered(times)
         part = member.part[np.repeat(low, times) + within]
         column = np.repeat(column, times)
     row = problem.block_row[pairs.block[column]]

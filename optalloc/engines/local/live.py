@@ -23,6 +23,7 @@ from optalloc.engines.local.state import FEASIBLE
 from optalloc.engines.local.translating import build_tables
 from optalloc.engines.local.walk import CHANGE, KINDS, SHIFT, SWAP
 from optalloc.engines.protocol import Unsupported
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Document, Instance
@@ -134,7 +135,7 @@ class Live:
                 raise self._no_more(entry, int(stated[entry]))
             room[entry] += more
         self._frame = self._framed(room)
-        copy_of = np.arange(room.sum()) - np.repeat(np.cumsum(room) - room, room)
+        copy_of = numbered(room)
         there = copy_of < np.repeat(stated, room)
         self._record = Record.new(self._frame, seed)
         node = np.full(self._frame.nodes, OPEN, np.int32)

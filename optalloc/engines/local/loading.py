@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.tables import Tables
 from optalloc.engines.local.translating import build_tables
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.translating import concrete_nodes
 from optalloc.instance.placement import Placement
@@ -60,7 +61,7 @@ class LoadedTables:
         choice[task] = tables.class_choice[tables.task_class[task]] + number
         size = columns.row_replicas[row]
         slot = np.repeat(tables.task_slot[task], size)
-        slot = slot + np.arange(slot.size) - np.repeat(np.cumsum(size) - size, size)
+        slot = slot + numbered(size)
         node = np.full(tables.slot_task.size, -1, np.int64)
         node[slot] = self.problem.node_classes.of_node[
             np.repeat(placement.node, placement.replicas)

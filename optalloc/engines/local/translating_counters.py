@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS
 from optalloc.engines.local.translating_rows import Bends, Rows, rows_of
+from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
 from optalloc.formulation.terms import Chosen, Placed, Term
@@ -254,7 +255,7 @@ def blocks_of(problem: Problem, classes: IntArray) -> tuple[IntArray, IntArray]:
     first = np.searchsorted(problem.block_class, classes)
     count = np.searchsorted(problem.block_class, classes, "right") - first
     line = np.repeat(np.arange(classes.size), count)
-    return line, np.arange(line.size) - np.repeat(np.cumsum(count) - count - first, count)
+    return line, numbered(count) + first[line]
 
 
 def _append(entries: list[list[IntArray]], owners: IntArray, family: int, *more: IntArray) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "Alone",
     "Configuration",
     "Document",
     "Energy",
@@ -24,6 +25,7 @@ __all__ = [
     "Instance",
     "InstanceError",
     "LevelResult",
+    "Link",
     "Lookup",
     "Node",
     "OptallocError",
@@ -32,6 +34,7 @@ __all__ = [
     "Resource",
     "Result",
     "Task",
+    "Training",
     "dump_instance",
     "load_instance",
     "pareto",
@@ -63,6 +66,7 @@ if TYPE_CHECKING:
         Task,
     )
     from optalloc.instance.placement import Placement
+    from optalloc.instance.training import Alone, Link, Training
     from optalloc.result import LevelResult, Reason, Result
     from optalloc.solution import read_solution, write_solution
     from optalloc.solving import solve
@@ -84,6 +88,7 @@ else:
             "Task",
         ),
         "instance.placement": ("Placement",),
+        "instance.training": ("Alone", "Link", "Training"),
         "group_placing": ("place_group",),
         "result": ("LevelResult", "Reason", "Result"),
         "solution": ("read_solution", "write_solution"),

@@ -65,9 +65,7 @@ def place_group(
     instance = cluster.instance if isinstance(cluster, Result) else cluster
     running = cluster.placement if isinstance(cluster, Result) else current_placement(cluster)
     nodes = instance.nodes if running is None else tuple(_free(instance, running))
-    own = group.configurations
-    rows = instance.configurations.get(own, ()) if isinstance(own, str) else own
-    fast = any(row.throughput for row in rows)
+    fast = any(row.throughput for row in instance.rows_of(group))
     known = {r: instance.resources.get(r, Resource()) for r in instance.columns.resources}
     question = replaced(
         instance,

@@ -21,6 +21,7 @@ UNITS = {
     "joules_per_sample": "J/sample",
     "peak_flops": "FLOP/s",
     "peak_flops_per_watt": "FLOP/s/W",
+    "response_s": "s",
 }
 """Unit of each figure."""
 
@@ -40,8 +41,9 @@ def metrics(instance: Instance, placement: Placement) -> dict[str, float]:
     dict
         ``samples_per_s``: of all configurations chosen; ``power_w``: of nodes in use and what runs
         on them; ``samples_per_joule`` and ``joules_per_sample``: the one over the other;
-        ``peak_flops``: FLOP/s that the devices in use could do; ``peak_flops_per_watt``. In the
-        units of `UNITS`; what is 0 or would divide by 0 is left out.
+        ``peak_flops``: FLOP/s that the devices in use could do; ``peak_flops_per_watt``;
+        ``response_s``: mean response time of the requests, where a policy says which resource
+        serves them. In the units of `UNITS`; what is 0 or would divide by 0 is left out.
     """
     from optalloc.policies import Power, Throughput
     from optalloc.verify.facts import Facts
@@ -56,6 +58,7 @@ def metrics(instance: Instance, placement: Placement) -> dict[str, float]:
         "joules_per_sample": _ratio(watts, samples),
         "peak_flops": flops,
         "peak_flops_per_watt": _ratio(flops, watts),
+        "response_s": _response_s(facts),
     }
     return {name: float(value) for name, value in found.items() if value}
 
@@ -69,6 +72,27 @@ def _value(policy: Policy, facts: Facts) -> Fraction:
 
 def _ratio(over: Fraction, under: Fraction) -> Fraction:
     return over / under if under else Fraction(0)
+
+
+def _response_s(facts: Facts) -> Fraction:
+    """Requests under way over requests/s (Little's law), of M/M/1 nodes; 0 where one is full."""
+    from optalloc.policies import ResponseLimit, ResponseTime
+
+    columns, placed = facts.columns, facts.placement
+    asked = (p for p in facts.instance.policies if isinstance(p, ResponseLimit | ResponseTime))
+    policy = next(asked, None)
+    if policy is None:
+        return Fraction(0)
+    resource = columns.resource_index[policy.resource]
+    load, capacity = facts.load[:, resource], facts.capacity[:, resource]
+    busy = load > 0
+    if (load >= capacity)[busy].any():
+        return Fraction(0)
+    delay, quantum = columns.delay
+    rate = columns.request_rate[placed.row] * placed.replicas
+    under_way = rate @ delay.at(placed.row, placed.node) * float(quantum)
+    at_nodes = (load[busy] / (capacity - load)[busy]).sum()
+    return _ratio(Fraction(float(under_way + at_nodes)), Fraction(float(rate.sum())))
 
 
 def _peak_flops(instance: Instance, placement: Placement) -> Fraction:

@@ -16,6 +16,7 @@ from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Configuration, Energy, Instance, Lookup, Node, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.policy import Policy
+from optalloc.metrics import metrics
 from optalloc.physics.response import Site, chord_loads, delay_table
 from optalloc.solving import solve
 from optalloc.verify import verify
@@ -42,6 +43,18 @@ def value_of(instance: Instance, placement: Placement) -> float:
     """Value of the last policy, in its unit."""
     value = verify(instance, placement).values[-1]
     return float(value * instance.policies[-1].quantum(instance.columns))
+
+
+def test_the_mean_response_time_is_reported() -> None:
+    """0.01 s under way and 1 / (100 - 40) s at the node; none where a node is full."""
+    for rate, expected in ((40, 0.01 + 1 / 60), (100, None)):
+        instance = Instance(
+            nodes=sites(100),
+            tasks=[Task(name="web", demand={"req": rate}, requests_s=rate, delay_s=0.01)],
+            policies=[p.ResponseTime(resource="req")],
+        )
+        found = metrics(instance, placed(instance, 0)).get("response_s")
+        assert found == (None if expected is None else pytest.approx(expected))
 
 
 # -- limits ------------------------------------------------------------------------------------

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from optalloc import Instance, InstanceError, Task, policies, solve
+from optalloc.instance.training import Alone, Job
 from optalloc.physics.collectives import Tier, all_reduce
 from optalloc.physics.interconnects import Interconnect
 from optalloc.physics.parameters import Curve, Parameters
-from optalloc.physics.tables import Alone, Job, configurations, fabric_levels, nodes
+from optalloc.physics.tables import configurations, fabric_levels, nodes
 from optalloc.topology.domains import Domains, derive
 from optalloc.topology.generators import leaf_spine
 
@@ -30,10 +32,11 @@ PARAMETERS = Parameters(
     energy={"waiting_w": 150.0, "own_share": 0.1, "byte_j": 1e-9},
     interconnects=(Curve(name="fast", transfer=1.0, waiting_w=None, points=POINTS),),
 )
+ALONE = Alone(step_s=0.1, step_j=50.0)
 JOB = Job(
     batch=32,
     gradient_bytes=4e8,
-    alone={"h100": Alone(0.1, 50.0, memory=40)},
+    alone={"h100": Alone(step_s=0.1, step_j=50.0, demand={"memory": 40})},
     replicas=(1, 4, 16),
 )
 
@@ -72,7 +75,7 @@ def test_a_level_of_a_fabric_takes_as_long_as_its_tiers() -> None:
 
 def test_a_measured_interconnect_has_its_own_factors() -> None:
     levels = {"": Interconnect("fast", {2: [(1e6, 1e-3), (1e8, 2e-2)]})}
-    job = Job(batch=1, gradient_bytes=1e8, alone={"h100": Alone(0.1, 50.0)}, replicas=(2,))
+    job = Job(batch=1, gradient_bytes=1e8, alone={"h100": ALONE}, replicas=(2,))
     (mean,) = configurations(job, levels, PARAMETERS)
     (own,) = configurations(job, levels, PARAMETERS, {"": "fast"})
     assert own.throughput > mean.throughput
@@ -85,12 +88,17 @@ def test_a_measured_interconnect_has_its_own_factors() -> None:
 def test_what_cannot_be_tabulated_is_told(
     replicas: tuple[int, ...], interconnects: dict[str, str], said: str
 ) -> None:
-    job = Job(batch=1, gradient_bytes=1e8, alone={"h100": Alone(0.1, 50.0)}, replicas=replicas)
+    job = Job(
+        batch=1,
+        gradient_bytes=1e8,
+        alone={"h100": ALONE},
+        replicas=replicas,
+    )
     levels = {"": Interconnect("fast", {2: [(1e6, 1e-3)]})}
     with pytest.raises(InstanceError, match=said):
         configurations(job, levels, PARAMETERS, interconnects)
-    with pytest.raises(InstanceError, match="above 0"):
-        Alone(0.0, 1.0)
+    with pytest.raises(InstanceError, match=r"alone\.h100\.step_s: .*above 0"):
+        configurations(replace(job, alone={"h100": Alone(step_s=0, step_j=1)}), levels, PARAMETERS)
     with pytest.raises(InstanceError, match="at least one"):
         configurations(JOB, {}, PARAMETERS)
 

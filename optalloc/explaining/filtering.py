@@ -128,10 +128,8 @@ def without_labels(instance: Instance) -> Instance:
 
 def _unlabelled(task: Task, instance: Instance, counted: bool) -> Task:
     """Keep the demand of rows, also where it follows from the device type."""
-    stated = task.configurations
-    rows = instance.configurations[stated] if isinstance(stated, str) else stated
     free = []
-    for i, row in enumerate(rows):
+    for i, row in enumerate(instance.rows_of(task)):
         implied = counted and row.device and DEVICE not in task.demand
         demand = {DEVICE: 1, **row.demand} if implied else row.demand
         free.append(msgspec.structs.replace(row, name=f"row {i}", device="", demand=demand))

@@ -251,8 +251,7 @@ class Columns:
 
     def configurations_of(self, task: int) -> tuple[Configuration, ...]:
         """The configuration table of a task entry; empty if it has none."""
-        stated = self.instance.tasks[task].configurations
-        return self.instance.configurations[stated] if isinstance(stated, str) else stated
+        return self.instance.rows_of(self.instance.tasks[task])
 
     def row_name(self, row: int) -> str:
         """Name of a row in solutions and reports; empty for a task without a table."""
@@ -523,7 +522,7 @@ def row_label(configuration: Configuration) -> str:
 
 def shapes_gangs(instance: Instance) -> bool:
     """Whether some task or row says where its replicas lie to one another."""
-    tables = [*instance.configurations.values()]
+    tables = [*instance.shared_rows.values()]
     tables += [t.configurations for t in instance.tasks if not isinstance(t.configurations, str)]
     rows = (row for table in tables for row in table)
     return any(task.within or task.per_node for task in instance.tasks) or any(

@@ -1,13 +1,22 @@
-"""Fields that are stated in one type and kept in another, for type checkers."""
+"""What all that is stated is made of: a base, and fields stated in one type and kept in another."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import msgspec
+
 T_contra = TypeVar("T_contra", contravariant=True)
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
+
+
+class Stated(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """Base of everything stated in an instance file."""
+
 
 if TYPE_CHECKING:
 

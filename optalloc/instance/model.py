@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from optalloc.instance.field import Field, Named, Several, kept
+from optalloc.instance.field import Field, Named, Several, Stated, kept
 from optalloc.instance.policy import Number, Policy
+from optalloc.instance.training import Training
+from optalloc.physics.parameters import Parameters
 
 if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
@@ -22,12 +22,6 @@ DEVICE = "device"
 """The built-in resource counted by ``Node.devices`` (and the label that holds the device type)."""
 NODE = "node"
 """The built-in scope and label in which every node is its own domain."""
-
-
-class Stated(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
-):
-    """Base of everything stated in an instance file."""
 
 
 class Resource(Stated, frozen=True):
@@ -279,6 +273,11 @@ class Document(Stated, frozen=True):
         Shared tables that the quantities of tasks can name.
     configurations
         Shared configuration tables that tasks can name.
+    training
+        Jobs that train, whose configuration tables follow from calibrated parameters; tasks name
+        them as they name shared tables.
+    parameters
+        Calibrated parameters that such jobs can name, as ``optalloc calibrate`` writes them.
     energy
         Horizon and prices for the energy and cost goals.
     policies
@@ -301,6 +300,8 @@ class Document(Stated, frozen=True):
     configurations: Field[
         Mapping[str, Sequence[Configuration]], dict[str, tuple[Configuration, ...]]
     ] = kept({})
+    training: Named[Training] = kept({})
+    parameters: Named[Parameters] = kept({})
     energy: Energy = Energy()
     policies: Several[Policy] = kept(())
     objective: str = ""
@@ -331,6 +332,20 @@ class Instance(Document, dict=True):  # type: ignore[misc]
         from optalloc.instance import validation
 
         validation.complete(self)
+
+    @cached_property
+    def shared_rows(self) -> dict[str, tuple[Configuration, ...]]:
+        """Shared configuration tables by name: those stated, and those of jobs that train."""
+        if not self.training:
+            return self.configurations
+        from optalloc.physics.training import tabulate
+
+        return {**self.configurations, **tabulate(self)}
+
+    def rows_of(self, task: Task) -> tuple[Configuration, ...]:
+        """The configuration table of a task; empty if it has none."""
+        stated = task.configurations
+        return self.shared_rows.get(stated, ()) if isinstance(stated, str) else stated
 
     @cached_property
     def columns(self) -> Columns:

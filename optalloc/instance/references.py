@@ -86,9 +86,7 @@ def counted_together(instance: Instance, groups: tuple[str, ...], kind: str) -> 
     chosen = {instance.groups[g].name for g in selected_groups(instance, groups, kind)}
     every = not groups and not kind
     for task in instance.tasks:
-        own = task.configurations
-        listed = instance.configurations.get(own, ()) if isinstance(own, str) else own
-        sizes = [row.replicas for row in listed] or [task.replicas]
+        sizes = [row.replicas for row in instance.rows_of(task)] or [task.replicas]
         if task.count > 1 and max(sizes) > 1 and (every or not chosen.isdisjoint(task.groups)):
             yield "", f"expected gangs stated one by one; task {task.name} has a count"
             return

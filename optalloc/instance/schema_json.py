@@ -24,10 +24,14 @@ from optalloc.instance.model import (
 )
 from optalloc.instance.policy import Policy
 from optalloc.instance.schema import document_type
+from optalloc.instance.training import Alone, Link, Training
+from optalloc.physics.parameters import Accuracy, Curve, Parameters
 
 PUBLISHED = Path(__file__).with_name("schema.json")
 """The schema as the package publishes it."""
 ABOVE_0 = {
+    "bandwidth",
+    "batch",
     "flops",
     "horizon_s",
     "memory_bandwidth",
@@ -36,13 +40,17 @@ ABOVE_0 = {
     "ratio",
     "reference",
     "response_s",
+    "step_j",
+    "step_s",
 }
 
 AT_LEAST_1 = {"count", "replicas", "pue"}
 """Fields whose numbers have other bounds than all others, which are at least 0."""
 LIMITS = {"at_most", "at_least"}
 """Fields whose numbers may be of any sign; rules take none."""
-STATED = (Configuration, Energy, Group, Lookup, Node, Resource, Task)
+STATED = (Alone, Configuration, Energy, Group, Link, Lookup, Node, Resource, Task, Training)
+FITTED = (Accuracy, Curve, Parameters)
+"""Their numbers have no bounds."""
 
 
 def json_schema() -> dict[str, Any]:
@@ -59,6 +67,8 @@ def json_schema() -> dict[str, Any]:
         definition = definitions.get(cls.__name__) or definitions[full]
         _describe(definition, cls)
         _bound(definition, cls)
+    for cls in FITTED:
+        _describe(definitions[cls.__name__], cls)
     for field in ("nodes", "configurations"):
         lists = document["properties"][field]
         lists.get("additionalProperties", lists)["minItems"] = 1

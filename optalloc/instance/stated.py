@@ -35,7 +35,7 @@ def delay_quantum(instance: Instance) -> Fraction:
 
 
 def _all_configurations(instance: Instance) -> Iterator[Configuration]:
-    for table in instance.configurations.values():
+    for table in instance.shared_rows.values():
         yield from table
     for task in instance.tasks:
         if not isinstance(task.configurations, str):

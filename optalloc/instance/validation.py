@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from optalloc.instance.checks import goals, nodes, rest, tables, tasks, units
+from optalloc.instance.checks import goals, nodes, rest, tables, tasks, training, units
 from optalloc.instance.checks.view import View
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Document, Instance
@@ -41,11 +41,12 @@ OWN: tuple[Callable[[View], Iterator[Fault]], ...] = (
 REFERENCES: tuple[tuple[Set[str], Callable[[View], Iterator[Fault]]], ...] = (
     ({"nodes", "resources"}, nodes.references),
     ({"nodes", "resources"}, tables.references),
+    ({"nodes", "resources", "training", "parameters"}, training.check),
     ({"nodes", "resources"}, tasks.resources),
     ({"nodes"}, tasks.by_node),
     ({"nodes"}, tasks.current),
     ({"nodes", "resources"}, rest.energy_share),
-    ({"tables", "configurations"}, tasks.shared),
+    ({"tables", "configurations", "training"}, tasks.shared),
     ({"groups"}, tasks.groups),
     ({"nodes"}, tasks.scopes),
     ({"nodes", "resources", "groups", "policies"}, rest.policy_references),

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
 from optalloc.instance.errors import InstanceError
+from optalloc.instance.policy import Fault
 from optalloc.physics.interconnects import Interconnect
 from optalloc.physics.steps import EnergyModel, StepModel
+
+OF_INTERCONNECTS = {"transfers", "waitings_w"}
+"""What the models take from each interconnect."""
 
 
 class Accuracy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -98,6 +103,17 @@ class Parameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         watts = [base if c.waiting_w is None else c.waiting_w for c in self.interconnects]
         return EnergyModel(**self.energy, waitings_w=np.array(watts, np.float64))
 
+    def faults(self) -> Iterator[Fault]:
+        """List numbers that the models need and that are missing or unknown."""
+        stated = {"step": (self.step, StepModel), "energy": (self.energy, EnergyModel)}
+        for path, (numbers, model) in stated.items():
+            known = {f.name for f in fields(model)} - OF_INTERCONNECTS
+            if path == "energy" and not numbers:
+                continue
+            for name in sorted(known ^ numbers.keys()):
+                message = "expected a number" if name in known else "unknown number"
+                yield f"{path}.{name}", message
+
     def interconnect(self, name: str) -> tuple[int, Interconnect]:
         """Index and measured times of an interconnect.
 
@@ -137,9 +153,13 @@ def load(path: Path, kinds: Sequence[type[msgspec.Struct]] = (Parameters,)) -> m
     problem = ""
     for kind in kinds:
         try:
-            return msgspec.json.decode(text, type=kind)
+            read = msgspec.json.decode(text, type=kind)
         except msgspec.DecodeError as error:
             problem = problem or str(error)
+        else:
+            if isinstance(read, Parameters) and (faults := [*read.faults()]):
+                raise InstanceError(faults, str(path))
+            return read
     raise InstanceError(
         [("", f"expected parameters as calibrate writes them: {problem}")], str(path)
     )

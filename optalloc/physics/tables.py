@@ -11,67 +11,21 @@ made linear, for a way is chosen as a whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from optalloc.instance.checks import bounds
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import NODE, Configuration, Node
+from optalloc.instance.policy import Fault
+from optalloc.instance.training import Job
 from optalloc.physics.collectives import Tier, all_reduce
 from optalloc.physics.parameters import Parameters
 from optalloc.physics.steps import Groups
 from optalloc.topology.domains import Domains
-
-
-@dataclass(frozen=True)
-class Alone:
-    """One replica alone on a device of some type.
-
-    Parameters
-    ----------
-    step_s, step_j
-        Seconds and joules of a step.
-    memory
-        Demand of a replica of the resource ``memory`` (say GiB), if nodes have it; None for none.
-
-    Raises
-    ------
-    InstanceError
-        For seconds and joules that are not above 0.
-    """
-
-    step_s: float
-    step_j: float
-    memory: float | None = None
-
-    def __post_init__(self) -> None:
-        if not (self.step_s > 0 and self.step_j > 0):
-            message = f"expected above 0, got {self.step_s:g} s and {self.step_j:g} J"
-            raise InstanceError([("step_s, step_j", message)], "the job alone")
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job that trains data-parallel.
-
-    Parameters
-    ----------
-    batch
-        Samples of a replica's step.
-    gradient_bytes
-        Bytes that each replica reduces in a step: parameters times bytes of an element.
-    alone
-        What is known of one replica, by device type.
-    replicas
-        Sizes that it can have; one size is a rigid job, several are an elastic one.
-    """
-
-    batch: float
-    gradient_bytes: float
-    alone: Mapping[str, Alone]
-    replicas: Sequence[int] = (1,)
 
 
 class Exchange(Protocol):
@@ -149,18 +103,46 @@ def fabric_levels(domains: Domains, devices: int, inner: Tier) -> dict[str, Fabr
     ]
     if unknown:
         raise InstanceError(unknown, "the fabric")
-    found = {NODE: FabricLevel((devices,), (inner.latency,), (inner.bandwidth,))}
-    tiers = found[NODE]
-    width = 1
-    for level in domains.levels[1:]:
-        largest = int(level.sizes.max())
+    largest = [level.sizes.max() * devices for level in domains.levels[1:]]
+    outer = [
+        Reach(level.name, int(most), level.latency, float(level.bandwidth or 0.0))
+        for level, most in zip(domains.levels[1:], largest, strict=True)
+    ]
+    return linked_levels([Reach(NODE, devices, inner.latency, inner.bandwidth), *outer])
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What devices of a level reach one another, and how.
+
+    Parameters
+    ----------
+    name
+        Of the level.
+    devices
+        Devices of its largest domain.
+    latency, bandwidth
+        Seconds and bytes/s.
+    """
+
+    name: str
+    devices: int
+    latency: float
+    bandwidth: float
+
+
+def linked_levels(reaches: Sequence[Reach]) -> dict[str, FabricLevel]:
+    """All-reduce times at levels that lie in one another, innermost first, by name."""
+    found: dict[str, FabricLevel] = {}
+    tiers, width = FabricLevel((), (), ()), 1
+    for reach in reaches:
         tiers = FabricLevel(
-            (*tiers.capacity, max(largest // width, 1)),
-            (*tiers.latency, level.latency),
-            (*tiers.bandwidth, float(level.bandwidth or 0.0)),
+            (*tiers.capacity, max(reach.devices // width, 1)),
+            (*tiers.latency, reach.latency),
+            (*tiers.bandwidth, reach.bandwidth),
         )
-        found[level.name] = tiers
-        width = max(largest, 1)
+        found[reach.name] = tiers
+        width = max(reach.devices, 1)
     return found
 
 
@@ -191,13 +173,13 @@ def configurations(
     Raises
     ------
     InstanceError
-        For sizes below 1, no levels, an interconnect that was not calibrated, or parameters
-        without a fitted energy.
+        For a job whose numbers are not above 0, no levels for several replicas, an interconnect
+        that was not calibrated, or parameters without a fitted energy.
     """
     energy = parameters.energy_model
-    wrong = [("replicas", f"expected at least 1, got {k}") for k in job.replicas if k < 1]
-    if not levels:
-        wrong.append(("levels", "expected at least one"))
+    wrong = [*_faults(job)]
+    if not levels and max(job.replicas, default=1) > 1:
+        wrong.append(("levels", "expected at least one for several replicas, got none"))
     if energy is None:
         wrong.append(("parameters", "expected a fit with measured energy"))
     if wrong:
@@ -218,6 +200,23 @@ def configurations(
     )
 
 
+def _faults(job: Job) -> Iterator[Fault]:
+    """List what is wrong with a job by itself."""
+    yield from bounds.one("batch", job.batch, bounds.POSITIVE)
+    yield from bounds.one("gradient_bytes", job.gradient_bytes, bounds.NOT_NEGATIVE)
+    for device, alone in job.alone.items():
+        yield from bounds.one(f"alone.{device}.step_s", alone.step_s, bounds.POSITIVE)
+        yield from bounds.one(f"alone.{device}.step_j", alone.step_j, bounds.POSITIVE)
+    if not job.alone:
+        yield "alone", "expected at least one device type, got none"
+    if not job.replicas:
+        yield "replicas", "expected at least one size, got none"
+    for k, size in enumerate(job.replicas):
+        yield from bounds.one(f"replicas[{k}]", size, bounds.WHOLE_POSITIVE)
+        if job.replicas.index(size) < k:
+            yield f"replicas[{k}]", f"expected each size once, got {size} again"
+
+
 @dataclass(frozen=True)
 class _Way:
     device: str
@@ -225,7 +224,6 @@ class _Way:
     level: str
 
     def row(self, job: Job, step_s: float, joules: float) -> Configuration:
-        memory = job.alone[self.device].memory
         return Configuration(
             name=f"{self.device} x {self.replicas}" + f" in a {self.level}" * bool(self.level),
             device=self.device,
@@ -233,7 +231,7 @@ class _Way:
             within=self.level,
             throughput=_rounded(self.replicas * job.batch / step_s),
             watts=_rounded(joules / step_s),
-            demand={} if memory is None else {"memory": memory},
+            demand=job.alone[self.device].demand,
         )
 
 

@@ -118,7 +118,7 @@ def _goals(view: View) -> Iterator[tuple[str, bool, Callable[[], float]]]:
 
 
 def _rows(view: View) -> Iterator[Configuration]:
-    for table in view.instance.configurations.values():
+    for table in view.instance.shared_rows.values():
         yield from table
     for i in view.with_rows:
         stated = view.of_tasks.configurations[i]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from optalloc.instance.checks import bounds, names
 from optalloc.instance.checks.view import View
 from optalloc.instance.columns import row_label
 from optalloc.instance.model import Configuration, Lookup
-from optalloc.instance.policy import Fault
+from optalloc.instance.policy import Fault, Number
 
 
 def fits(path: str, table: Lookup, view: View) -> Iterator[Fault]:
@@ -54,10 +54,14 @@ def configurations(path: str, rows: tuple[Configuration, ...]) -> Iterator[Fault
 def row_resources(path: str, rows: tuple[Configuration, ...], view: View) -> Iterator[Fault]:
     """List resources that rows demand and the instance does not have."""
     for i, row in enumerate(rows):
-        for name in row.demand:
-            if name not in view.resources:
-                at = f"{path}[{i}].demand.{name}"
-                yield at, names.missing(name, "a resource", view.resources)
+        yield from demanded(f"{path}[{i}]", row.demand, view)
+
+
+def demanded(path: str, demand: Mapping[str, Number], view: View) -> Iterator[Fault]:
+    """List resources that something demands and the instance does not have."""
+    for name in demand:
+        if name not in view.resources:
+            yield f"{path}.demand.{name}", names.missing(name, "a resource", view.resources)
 
 
 def row_scopes(path: str, rows: tuple[Configuration, ...], view: View) -> Iterator[Fault]:

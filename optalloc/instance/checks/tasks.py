@@ -52,9 +52,9 @@ def check(view: View) -> Iterator[Fault]:
     for i, per_node in enumerate(view.of_tasks.per_node):
         if per_node > 0:
             task = tasks[i]
-            own = task.configurations
-            listed = view.instance.configurations.get(own, ()) if isinstance(own, str) else own
-            sizes = [r.replicas for r in listed if not r.per_node] if own else [task.replicas]
+            rows = view.instance.rows_of(task)
+            sizes = [r.replicas for r in rows if not r.per_node]
+            sizes = sizes if task.configurations else [task.replicas]
             if any(size % task.per_node for size in sizes):
                 path, given = f"tasks[{i}].per_node", task.per_node
                 yield path, f"expected a divisor of the replicas, got {given}"
@@ -102,7 +102,7 @@ def shared(view: View) -> Iterator[Fault]:
     for path, quantity in view.tabled:
         if isinstance(quantity, str) and quantity not in view.instance.tables:
             yield path(), names.missing(quantity, "a number or a table", view.instance.tables)
-    known = view.instance.configurations
+    known = view.instance.configurations | view.instance.training
     for i in view.with_rows:
         rows = view.instance.tasks[i].configurations
         if isinstance(rows, str) and rows not in known:

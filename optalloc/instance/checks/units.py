@@ -52,9 +52,7 @@ def check(view: View) -> Iterator[Fault]:
 
 def _replicas(instance: Instance, task: Task) -> int:
     """Largest number of replicas in the configurations of a task."""
-    rows = task.configurations
-    table = instance.configurations[rows] if isinstance(rows, str) else rows
-    return max(row.replicas for row in table)
+    return max(row.replicas for row in instance.rows_of(task))
 
 
 def _surely_small(numbers: FloatArray, copies: int) -> bool:
@@ -80,7 +78,7 @@ def _numbers(view: View) -> FloatArray:
         numbers += [node.devices, *node.capacity.values(), *node.safety.values()]
     listed = [instance.tasks[i].configurations for i in view.with_rows]
     inline = [rows for rows in listed if not isinstance(rows, str)]
-    for row in chain.from_iterable(chain(instance.configurations.values(), inline)):
+    for row in chain.from_iterable(chain(instance.shared_rows.values(), inline)):
         numbers += row.demand.values()
     return _array(numbers) if view.plain is None else np.append(view.plain, _array(numbers))
 
@@ -192,7 +190,7 @@ def _quantities(
 
 def _rows(instance: Instance, name: str, quantum: Fraction) -> Iterator[Fault]:
     """Check what configurations demand of a resource."""
-    tables = {f"configurations.{k}": rows for k, rows in instance.configurations.items()}
+    tables = {f"configurations.{k}": rows for k, rows in instance.shared_rows.items()}
     for i, task in enumerate(instance.tasks):
         if not isinstance(task.configurations, str) and task.configurations:
             tables[f"tasks[{i}].configurations"] = task.configurations

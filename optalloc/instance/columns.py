@@ -23,10 +23,27 @@ from numpy.typing import NDArray
 from optalloc.instance import quanta
 from optalloc.instance.factored import Factored, Part
 from optalloc.instance.model import DEVICE, NODE, Configuration, Instance, Lookup, Quantity
+from optalloc.instance.scale import Scale
 from optalloc.instance.stated import cost_quantum, delay_quantum, resource_quantum
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
+
+OF_NODES = (
+    "_attributes",
+    "capacity",
+    "node_entry",
+    "node_index",
+    "node_names",
+    "node_start",
+    "nodes",
+    "quantum_of_resource",
+    "resource_index",
+    "resources",
+    "safety",
+    "stated_power",
+)
+"""What follows from the nodes alone, once the resources have their quanta."""
 
 
 @dataclass(frozen=True)
@@ -102,15 +119,27 @@ class Columns:
     """
 
     @classmethod
-    def of(cls, instance: Instance) -> Columns:
-        """Build the columns of an instance."""
-        return cls(instance)
+    def of(cls, instance: Instance, scale: Scale | None = None) -> Columns:
+        """Build the columns of an instance; its resources have quanta of their own."""
+        return cls(instance, scale or Scale())
 
-    def __init__(self, instance: Instance) -> None:
+    def with_tasks(self, instance: Instance) -> Columns:
+        """Build the columns of an instance with other tasks and all else the same, in these quanta.
+
+        Demands are rounded up to quanta that may be coarser than those they would ask for.
+        """
+        return Columns(instance, self.scale, self)
+
+    def __init__(self, instance: Instance, scale: Scale, like: Columns | None = None) -> None:
         self.instance = instance
+        self.scale = scale
         self._attributes: dict[str, Attribute] = {}
         self.memo: dict[Hashable, Any] = {}
-        self._read_nodes(instance)
+        if like is None:
+            self._read_nodes(instance)
+        else:
+            for name in OF_NODES:
+                setattr(self, name, getattr(like, name))
         self._read_rows(instance)
         self._read_tasks(instance)
 
@@ -344,10 +373,10 @@ class Columns:
         self.task_count = np.array([t.count for t in tasks], np.int64)
         self.required = np.array([t.required for t in tasks], bool)
         weights = [t.weight for t in tasks]
-        self.weight_quantum = quanta.choose(weights)
+        self.weight_quantum = self.scale.quantum("weight", lambda: quanta.choose(weights))
         self.weight = quanta.nearest(weights, self.weight_quantum)
         costs = [t.move_cost for t in tasks]
-        self.move_quantum = quanta.choose(costs)
+        self.move_quantum = self.scale.quantum("move", lambda: quanta.choose(costs))
         self.move_cost = quanta.nearest(costs, self.move_quantum)
         self._read_current(instance)
         self._read_groups(instance)
@@ -385,7 +414,7 @@ class Columns:
     @cached_property
     def cost_quantum(self) -> Fraction:
         """Quantum of the tasks' placement costs."""
-        return cost_quantum(self.instance)
+        return self.scale.quantum("cost", lambda: cost_quantum(self.instance))
 
     @cached_property
     def cost(self) -> Factored:
@@ -396,7 +425,8 @@ class Columns:
     @cached_property
     def delay(self) -> tuple[Factored, Fraction]:
         """Delay of a request of each row on each node, in quanta, and the quantum in seconds."""
-        stated, quantum = [t.delay_s for t in self.instance.tasks], delay_quantum(self.instance)
+        stated = [t.delay_s for t in self.instance.tasks]
+        quantum = self.scale.quantum("delay", lambda: delay_quantum(self.instance))
         return self._factored(stated, quantum, up=False).take(self.row_task), quantum
 
     # -- rates ---------------------------------------------------------------------------------
@@ -429,24 +459,24 @@ class Columns:
     @cached_property
     def power(self) -> Draw:
         """Watts."""
-        return self._draw(np.ones(self.rows), 1.0, 1.0, price=False)
+        return self._draw("power", np.ones(self.rows), 1.0, 1.0)
 
     @cached_property
     def power_of_replicas(self) -> Draw:
         """Watts, where each replica of a row draws the same share of the row's."""
-        return self._draw(np.ones(self.rows), 1.0, 1.0, price=False, shared=True)
+        return self._draw("power of replicas", np.ones(self.rows), 1.0, 1.0, shared=True)
 
     @cached_property
     def energy(self) -> Draw:
         """Joules over the horizon (or for the stated work)."""
-        return self._draw(self._seconds, float(self.instance.energy.horizon_s), 1.0, price=False)
+        return self._draw("energy", self._seconds, float(self.instance.energy.horizon_s), 1.0)
 
     @cached_property
     def money(self) -> Draw:
         """Price of the nodes in use over the horizon, and of the energy."""
         energy = self.instance.energy
         per_joule = float(energy.price_kwh) * float(energy.pue) / 3.6e6
-        return self._draw(self._seconds, float(energy.horizon_s), per_joule, price=True)
+        return self._draw("money", self._seconds, float(energy.horizon_s), per_joule, price=True)
 
     @cached_property
     def _seconds(self) -> FloatArray:
@@ -458,20 +488,34 @@ class Columns:
         timed = ~np.isnan(work) & (rate > 0)
         return np.where(timed, np.nan_to_num(work) / np.where(rate > 0, rate, 1.0), horizon)
 
-    def _draw(
-        self, seconds: FloatArray, horizon: float, scale: float, price: bool, shared: bool = False
-    ) -> Draw:
-        nodes, energy = self.instance.nodes, self.instance.energy
+    @cached_property
+    def stated_power(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Watts of each node entry when idle, what it draws more at full load, price of an hour."""
+        nodes = self.instance.nodes
         idle = np.array([n.idle_w for n in nodes], float)
+        dynamic = np.array([max(n.full_w - n.idle_w, 0) for n in nodes], float)
+        return idle, dynamic, np.array([n.price_h for n in nodes], float)
+
+    def _draw(
+        self,
+        of: str,
+        seconds: FloatArray,
+        horizon: float,
+        scale: float,
+        price: bool = False,
+        shared: bool = False,
+    ) -> Draw:
+        idle, _, price_h = self.stated_power
         on = idle * horizon * scale
         if price:
-            on = on + np.array([n.price_h for n in nodes], float) * horizon / 3600
+            on = on + price_h * horizon / 3600
         watts = np.array([row.watts if row else 0 for row in self.row_configuration], float)
         row = watts * seconds * scale
         each = row / self.row_replicas if shared else np.zeros(self.rows)
         row = np.zeros(self.rows) if shared else row
-        share, sample = self._share(energy.share, horizon * scale)
-        quantum = quanta.choose(np.concatenate([on, row, each, sample]))
+        share, sample = self._share(self.instance.energy.share, horizon * scale)
+        stated = np.concatenate([on, row, each, sample])
+        quantum = self.scale.quantum(of, lambda: quanta.choose(stated))
         return Draw(
             quantum,
             quanta.nearest(on, quantum)[self.node_entry],
@@ -490,9 +534,7 @@ class Columns:
         if not resource or not rows.size:
             return [], np.zeros(0)
         i = self.resource_index[resource]
-        nodes = self.instance.nodes
-        dynamic = np.array([max(n.full_w - n.idle_w, 0) for n in nodes], float)
-        capacity = self.capacity[:, i]
+        dynamic, capacity = self.stated_power[1], self.capacity[:, i]
         rate = np.where(capacity > 0, dynamic / np.maximum(capacity, 1), 0.0) * scale
         lines, index = np.unique(self.demand[i].signature(rows), axis=0, return_inverse=True)
         first = np.zeros(len(lines), np.int64)

@@ -159,6 +159,10 @@ class ResponseTime(Policy, frozen=True, kw_only=True):
         return "requests"
 
     def quantum(self, columns: Columns) -> Fraction:
+        key = ResponseTime, self.resource
+        return columns.scale.quantum(key, lambda: self._quantum(columns))
+
+    def _quantum(self, columns: Columns) -> Fraction:
         capacity = int(self._capacity(columns).max(initial=1))
         delay, quantum = columns.delay
         rate = columns.request_rate

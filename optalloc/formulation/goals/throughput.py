@@ -47,7 +47,7 @@ class Throughput(Policy, frozen=True, kw_only=True):
         if not self.raw:
             task = columns.row_task
             value = value * (columns.stated_weight / columns.reference)[task]
-        quantum = quanta.choose(value)
+        quantum = columns.scale.quantum(("throughput", self.raw), lambda: quanta.choose(value))
         return quanta.nearest(value, quantum), quantum
 
     def quantum(self, columns: Columns) -> Fraction:
@@ -70,7 +70,7 @@ class MaxMin(Policy, frozen=True, kw_only=True):
         weight = columns.stated_weight
         scale = np.where(weight > 0, 1 / (np.where(weight > 0, weight, 1) * columns.reference), 0)
         value = columns.row_throughput * scale[columns.row_task]
-        quantum = quanta.choose(value)
+        quantum = columns.scale.quantum("max-min", lambda: quanta.choose(value))
         return quanta.nearest(value, quantum), quantum
 
     def counted(self, columns: Columns) -> NDArray[np.bool_]:

@@ -147,16 +147,16 @@ def test_every_generated_scenario_gets_a_first_answer(
 def test_looking_at_a_part_of_the_nodes_first_gives_an_answer_too(
     scenario: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("optalloc.engines.greedy.MOST_LOOKS", 0)
-    monkeypatch.setattr("optalloc.engines.greedy.LEAST_GLANCE", 20)
+    monkeypatch.setattr("optalloc.engines.greedy_placing.MOST_LOOKS", 0)
+    monkeypatch.setattr("optalloc.engines.greedy_placing.LEAST_GLANCE", 20)
     greedily(generate(scenario, seed=1, nodes=100, tasks=1000))
 
 
 def test_a_task_that_only_one_of_very_many_nodes_takes_finds_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("optalloc.engines.greedy.MOST_LOOKS", 0)
-    monkeypatch.setattr("optalloc.engines.greedy.LEAST_GLANCE", 2)
+    monkeypatch.setattr("optalloc.engines.greedy_placing.MOST_LOOKS", 0)
+    monkeypatch.setattr("optalloc.engines.greedy_placing.LEAST_GLANCE", 2)
     nodes = [Node(name=f"n{i}", capacity={"cpu": 9 if i == 17 else 1}) for i in range(40)]
     result = greedily(stated(nodes=nodes, tasks=[Task(name="t", demand={"cpu": 9})]))
     assert [*result.assignment["t"]] == ["n17"]

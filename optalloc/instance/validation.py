@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import chain
@@ -14,13 +14,14 @@ import msgspec
 from optalloc.instance.checks import goals, nodes, rest, tables, tasks, training, units
 from optalloc.instance.checks.view import View
 from optalloc.instance.errors import InstanceError
-from optalloc.instance.model import Document, Instance
+from optalloc.instance.model import Document, Instance, Task
 from optalloc.instance.policy import Fault
 from optalloc.instance.schema import document_type
 from optalloc.instance.schema_walk import Walk, plain
 
-_typed: ContextVar[bool] = ContextVar("typed", default=False)
-"""Whether the instance under construction comes from a document, whose types are right."""
+Check = Callable[[Instance], Iterator[Fault]]
+_checks: ContextVar[Check | None] = ContextVar("checks", default=None)
+"""What checks the instance under construction where its types are right; else they are not yet."""
 
 MANY_OBJECTS = 100_000
 """New objects by which a reading counts as large for the garbage collector."""
@@ -55,6 +56,13 @@ REFERENCES: tuple[tuple[Set[str], Callable[[View], Iterator[Fault]]], ...] = (
 """Checks that look things up, with the sections in which they do so."""
 
 
+TASKS = (
+    tasks.check,
+    *(look_up for _, look_up in REFERENCES if look_up.__module__ == tasks.__name__),
+)
+"""Those of the checks that are about tasks."""
+
+
 def complete(instance: Instance) -> None:
     """Bring a new instance into normal form (tuples, plain numbers) and check it.
 
@@ -63,23 +71,67 @@ def complete(instance: Instance) -> None:
     InstanceError
         Lists every problem with its path and what was expected.
     """
-    if not _typed.get():
+    checks = _checks.get()
+    if checks is None:
         document = from_objects(instance)
         for field in Document.__struct_fields__:
             msgspec.structs.force_setattr(instance, field, getattr(document, field))
-    faults = list(check(instance))
+    faults = list((checks or check)(instance))
     if faults:
         raise InstanceError(faults)
 
 
 def from_document(document: Document) -> Instance:
     """Make an instance of a document whose types are right."""
-    fields = {name: getattr(document, name) for name in Document.__struct_fields__}
-    token = _typed.set(True)
+    return _checked_by(
+        check, {name: getattr(document, name) for name in Document.__struct_fields__}
+    )
+
+
+def with_tasks(instance: Instance, tasks: Sequence[Task]) -> Instance:
+    """Make an instance with other tasks and all else the same, in the same quanta.
+
+    O(tasks), beside what the arrays of the nodes take that are not made yet; for tasks whose types
+    are right.
+
+    Raises
+    ------
+    InstanceError
+        For tasks that do not go with the nodes, resources, tables and groups, and such as do not
+        fit the quanta.
+    """
+    fields = {name: getattr(instance, name) for name in Document.__struct_fields__}
+    known = view_of(instance)
+    made = _checked_by(lambda new: _task_faults(new, known), fields | {"tasks": tuple(tasks)})
+    made.__dict__["columns"] = instance.columns.with_tasks(made)
+    made.__dict__["shared_rows"] = instance.shared_rows
+    return made
+
+
+def _checked_by(checks: Check, fields: dict[str, Any]) -> Instance:
+    token = _checks.set(checks)
     try:
         return Instance(**fields)
     finally:
-        _typed.reset(token)
+        _checks.reset(token)
+
+
+def view_of(instance: Instance) -> View:
+    """The view of an instance, kept with it."""
+    found: View = instance.__dict__.setdefault("_view", View(instance))
+    return found
+
+
+def _task_faults(instance: Instance, known: View) -> Iterator[Fault]:
+    """List problems of tasks, with what is known of all else."""
+    view = known.with_tasks(instance)
+    found = False
+    for check_tasks in TASKS:
+        for fault in check_tasks(view):
+            found = True
+            yield fault
+    if not found:
+        yield from units.check_tasks(view, known.instance.columns)
 
 
 def from_objects(instance: Instance) -> Document:

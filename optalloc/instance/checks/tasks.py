@@ -151,6 +151,8 @@ def groups(view: View) -> Iterator[Fault]:
 def current(view: View) -> Iterator[Fault]:
     """List current nodes that do not exist, and wrong numbers of them."""
     nodes, tasks, of_tasks = view.instance.nodes, view.instance.tasks, view.of_tasks.current
+    if of_tasks.count(None) == len(of_tasks):
+        return
     single = {node.name for node in nodes if node.count == 1}
     several = names.Expanded([n.name for n in nodes], [n.count for n in nodes])
     doubtful = set(of_tasks) - single - {None}

@@ -13,7 +13,7 @@ import numpy as np
 from optalloc.instance import quanta
 from optalloc.instance.checks.bounds import FloatArray
 from optalloc.instance.checks.view import View
-from optalloc.instance.columns import resource_names
+from optalloc.instance.columns import Columns, resource_names
 from optalloc.instance.model import DEVICE, Instance, Lookup, Quantity, Task
 from optalloc.instance.policy import Fault, Number
 from optalloc.instance.stated import cost_quantum, delay_quantum, resource_quantum
@@ -48,6 +48,23 @@ def check(view: View) -> Iterator[Fault]:
     yield from _quantities(instance, "cost", costs, replicas, cost_quantum(instance))
     delays = [t.delay_s for t in tasks]
     yield from _quantities(instance, "delay_s", delays, replicas, delay_quantum(instance))
+
+
+def check_tasks(view: View, columns: Columns) -> Iterator[Fault]:
+    """List numbers of tasks, and totals, of more than 2**62 quanta that are chosen already."""
+    instance, tasks = view.instance, view.instance.tasks
+    copies = view.of_tasks.count
+    replicas = list(map(mul, copies, view.of_tasks.replicas))
+    for i in view.with_rows:
+        replicas[i] = copies[i] * _replicas(instance, tasks[i])
+    for name, quantum in zip(columns.resources, columns.quantum_of_resource, strict=True):
+        demands = [t.demand.get(name, 0) for t in tasks]
+        yield from _quantities(instance, f"demand.{name}", demands, replicas, quantum)
+        yield from _rows(instance, name, quantum)
+    costs = [t.cost for t in tasks]
+    yield from _quantities(instance, "cost", costs, replicas, columns.cost_quantum)
+    delays = [t.delay_s for t in tasks]
+    yield from _quantities(instance, "delay_s", delays, replicas, columns.delay[1])
 
 
 def _replicas(instance: Instance, task: Task) -> int:

@@ -48,6 +48,13 @@ class View:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
 
+    def with_tasks(self, instance: Instance) -> View:
+        """The view of an instance that differs in its tasks alone: what is known stays known."""
+        made = View(instance)
+        for name in ("resources", "attributes", "scopes", "incomplete"):
+            made.__dict__[name] = getattr(self, name)
+        return made
+
     @cached_property
     def of_tasks(self) -> Fields:
         """The fields of the tasks."""

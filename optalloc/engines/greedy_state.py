@@ -7,6 +7,7 @@ only guide.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from optalloc.engines.greedy_terms import (
     Changes,
+    Counters,
     Link,
     Tracked,
     bundled,
@@ -82,9 +84,22 @@ class Contributor:
 
 @dataclass
 class State:
-    """What is placed: ``x[block][node]`` replicas, ``y[choice]`` tasks, ``w[spot]`` gangs."""
+    """What is placed: ``x[block][node]`` replicas, ``y[choice]`` tasks, ``w[spot]`` gangs.
+
+    Parameters
+    ----------
+    problem
+        Whose tasks are placed.
+    counters
+        Aggregates to count in, where other problems with the same nodes, groups and policies count
+        too; by default the problem's own.
+    closed : (nodes,)
+        Nodes to which no replica may come; None for none.
+    """
 
     problem: Problem
+    counters: Counters | None = None
+    closed: BoolArray | None = None
     x: dict[int, dict[int, int]] = field(default_factory=dict)
     blocks_on: dict[int, set[int]] = field(default_factory=dict)
 
@@ -92,9 +107,11 @@ class State:
         problem = self.problem
         self.first = np.searchsorted(problem.choice_class, np.arange(problem.classes + 1))
         limited, self.most = limits(problem)
-        self.spent = np.zeros(self.most.size, np.int64)
-        self.tracked = track(problem, limited)
-        self.links = links_of(self.tracked, problem.classes)
+        own = Counters(track(problem, limited), np.zeros(self.most.size, np.int64))
+        self.terms = [tracked.term for tracked in own.tracked]
+        counters = own if self.counters is None else self.counters.joined(own)
+        self.tracked, self.spent = counters.tracked, counters.spent
+        self.links = links_of(self.tracked, self.terms, problem.classes)
         self.y = np.zeros(problem.choices, np.int64)
         self.w = np.zeros(problem.spot_block.size, np.int64)
         self.left = problem.task_classes.count.copy()
@@ -131,8 +148,8 @@ class State:
         row = self.problem.choice_row
         levels = np.zeros((row.size, len(self.problem.objective.levels)), np.int64)
         drawn = np.zeros((row.size, self.most.size), np.int64)
-        for tracked in self.tracked:
-            for chosen in tracked.term.family.chosen:
+        for tracked, term in zip(self.tracked, self.terms, strict=True):
+            for chosen in term.family.chosen:
                 amount = chosen.coefficient[row]
                 levels += amount[:, None] * tracked.weight
                 if tracked.limited >= 0:
@@ -147,6 +164,8 @@ class State:
         On those where the rules that block allow one; or, forced, where they would if nothing
         else were there. How much it takes of them is told only where that is asked for.
         """
+        if self.closed is not None:
+            nodes = nodes[~self.closed[nodes]]
         nothing = np.zeros(nodes.size)
         view = View(nodes, np.full(nodes.size, wanted), [], nothing, nothing.copy())
         home = self.home_left(block)
@@ -171,6 +190,17 @@ class State:
             view.room = np.where(draw > 0, np.minimum(view.room, fits), view.room)
         view.only(view.room > 0)
         return view
+
+    def blocked(self, block: int) -> Iterator[tuple[int, IntArray]]:
+        """Nodes that a rule keeps one more replica of a block off, by policy."""
+        nodes, home = self.problem.nodes_of(block), self.home_left(block)
+        for links in self.links_that_block:
+            nothing = np.zeros(nodes.size)
+            view = View(nodes, np.ones(nodes.size, np.int64), [], nothing, nothing)
+            for changes in self._changes(links, block, view, home):
+                _limit(changes, view)
+                if not view.room.all():
+                    yield changes.tracked.policy, nodes[view.room < 1]
 
     def _changes(
         self, links: list[Link], block: int, view: View, home: IntArray | None
@@ -233,7 +263,7 @@ class State:
             here = self.x.get(block, {}).get(node, 0)
             staying = homes.get(node, 0)
             arriving[i] = max(here + more - staying, 0) - max(here - staying, 0)
-            self._put(block, node, here + more)
+            self.hold(block, node, here + more)
         for link in self.links:
             parts, placed = link.parts_of(k), link.placed
             reach = self._reach(link, block, nodes, None) if parts else None
@@ -248,7 +278,7 @@ class State:
     def settle(self, block: IntArray, node: IntArray, number: IntArray) -> None:
         """Put replicas on nodes, each pair once; nothing else is placed yet."""
         for b, n, k in zip(block.tolist(), node.tolist(), number.tolist(), strict=True):
-            self._put(b, n, k)
+            self.hold(b, n, k)
         homes = [self.stays.get(k, {}) for k in self.problem.block_class[block].tolist()]
         staying = [home.get(n, 0) for home, n in zip(homes, node.tolist(), strict=True)]
         arriving = np.maximum(number - np.array(staying, np.int64), 0)
@@ -347,8 +377,8 @@ class State:
         k = int(self.problem.choice_class[choice])
         self.left[k] -= count
         row = self.problem.choice_row[choice]
-        for tracked in self.tracked:
-            for chosen in tracked.term.family.chosen:
+        for tracked, term in zip(self.tracked, self.terms, strict=True):
+            for chosen in term.family.chosen:
                 amount = int(chosen.coefficient[row]) * count
                 for part in self._chosen_parts(chosen, k) if amount else ():
                     self._spend(tracked, tracked.add(np.array([part]), np.array([amount])))
@@ -360,7 +390,8 @@ class State:
         low, high = np.searchsorted(member.task_class, [k, k + 1])
         return [int(part) for part in member.part[low:high]]
 
-    def _put(self, block: int, node: int, number: int) -> None:
+    def hold(self, block: int, node: int, number: int) -> None:
+        """Say how many replicas of a block are on a node; they are counted elsewhere."""
         if number:
             self.x.setdefault(block, {})[node] = number
             self.blocks_on.setdefault(node, set()).add(block)

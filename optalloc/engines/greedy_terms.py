@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Identity
@@ -35,6 +36,8 @@ class Tracked:
         Whether its limit is hard.
     limited, factor
         Which of the hard limits on goals it adds to (-1: none), and what one unit adds.
+    policy
+        Index of its policy in the objective.
     """
 
     term: Term
@@ -44,6 +47,7 @@ class Tracked:
     rule: bool
     limited: int
     factor: int
+    policy: int
 
     def __post_init__(self) -> None:
         self._broken: set[int] = set()
@@ -152,6 +156,42 @@ class Tracked:
     def broken(self) -> list[int]:
         """The j whose rule does not hold."""
         return sorted(self._broken)
+
+    def restart(self, y: IntArray) -> None:
+        """Go to other values of aggregates that only one task counts in; its j are set apart."""
+        self.y[:] = y
+        self._broken.clear()
+
+
+@dataclass
+class Counters:
+    """The terms of a problem, and what is spent of each hard limit on goals."""
+
+    tracked: list[Tracked]
+    spent: IntArray
+
+    def joined(self, own: Counters) -> Counters:
+        """These, where another problem's terms have aggregates of the same shape; else its own.
+
+        Of a term whose aggregates are each task's own the j are shared where they are not.
+
+        Raises
+        ------
+        Unsupported
+            Where what single tasks add to shared j cannot be told apart: those that are no sums.
+        """
+        pairs = zip(self.tracked, own.tracked, strict=True)
+        return Counters([_joined(*pair) for pair in pairs], self.spent)
+
+
+def _joined(shared: Tracked, own: Tracked) -> Tracked:
+    if shared.y.size == own.y.size and shared.reduced.size == own.reduced.size:
+        return shared
+    if shared.reduced.size == own.reduced.size:
+        if own.term.reduce != "sum":
+            raise Unsupported("a largest or smallest over what single tasks add")
+        own.reduced = shared.reduced
+    return own
 
 
 @dataclass
@@ -322,13 +362,13 @@ def violation(limit: Limit, reduced: IntArray, owner: IntArray) -> IntArray:
     return np.asarray(np.maximum(over if limit.sense == "at_most" else -over, 0), np.int64)
 
 
-def links_of(tracked: list[Tracked], classes: int) -> list[Link]:
-    """List the contributions of placed replicas to terms."""
+def links_of(tracked: list[Tracked], terms: list[Term], classes: int) -> list[Link]:
+    """List the contributions of a problem's placed replicas to its terms."""
     starts: dict[int, IntArray] = {}
     return [
         _link(t, placed, _starts(placed.membership, classes, starts), beside > 0)
-        for t in tracked
-        for beside, family in enumerate(t.term.families)
+        for t, term in zip(tracked, terms, strict=True)
+        for beside, family in enumerate(term.families)
         for placed in family.placed
     ]
 
@@ -380,7 +420,7 @@ def track(problem: Problem, limited: list[int]) -> list[Tracked]:
             y = constant.copy() if constant.any() else np.zeros(constant.size, np.int64)
             reduced = _reduced(term, y)
             limit = limited.index(i) if i in limited else -1
-            tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor))
+            tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor, i))
     return tracked
 
 

@@ -108,6 +108,23 @@ def with_tasks(instance: Instance, tasks: Sequence[Task]) -> Instance:
     return made
 
 
+def typed_tasks(tasks: Sequence[Task]) -> tuple[Task, ...]:
+    """Read tasks whose types may be wrong.
+
+    Raises
+    ------
+    InstanceError
+        Where types are wrong: lists every problem.
+    """
+    try:
+        objects = msgspec.to_builtins(tasks, enc_hook=plain)
+        return msgspec.convert(objects, tuple[Task, ...])
+    except (msgspec.ValidationError, TypeError, ValueError, OverflowError) as error:
+        walk = Walk({"nodes": [], "tasks": tasks}, document_type())
+        faults = walk.faults or [("tasks", str(error))]
+    raise InstanceError(faults)
+
+
 def _checked_by(checks: Check, fields: dict[str, Any]) -> Instance:
     token = _checks.set(checks)
     try:

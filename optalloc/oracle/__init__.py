@@ -1,0 +1,8 @@
+"""The allocation oracle: a cluster kept alive that is asked, again and again, where tasks go."""
+
+from __future__ import annotations
+
+from optalloc.oracle.answers import Decision, Refusal
+from optalloc.oracle.oracle import Oracle
+
+__all__ = ["Decision", "Oracle", "Refusal"]

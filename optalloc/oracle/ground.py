@@ -1,0 +1,124 @@
+"""What all requests share: the nodes, the policies, and the counters of what is placed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+from msgspec.structs import replace
+from numpy.typing import NDArray
+
+from optalloc.engines.greedy_state import State
+from optalloc.engines.greedy_terms import Counters, Tracked
+from optalloc.explaining.relaxing import replaced
+from optalloc.formulation.goals.capacity import Capacity
+from optalloc.formulation.problem import Problem
+from optalloc.instance.columns import Columns
+from optalloc.instance.model import Instance, Resource, Task
+from optalloc.instance.scale import FINER, Scale
+from optalloc.instance.validation import with_tasks
+from optalloc.objective import read_objective
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+MANY = 1_000_000
+"""Tasks that could come to a group: so its rules have counters before any has."""
+NOBODY = "\0"
+"""Name of a task of all groups that runs nowhere, and of the label that keeps it off every node."""
+
+
+class Ground:
+    """An instance without its tasks, whose quanta stay, and counters over its nodes.
+
+    A request is formulated on its own: a problem of the same nodes, groups and policies and of the
+    request alone. Its terms count in the counters that are kept here, so that what it changes is
+    evaluated for all that runs.
+
+    Parameters
+    ----------
+    instance
+        Nodes, groups, policies; its tasks decide on quanta.
+    objective
+        As for `solve`.
+
+    Attributes
+    ----------
+    objective
+        Rules and levels, those that hold unstated included.
+    closed : (nodes,)
+        Nodes to which nothing may come.
+    """
+
+    def __init__(self, instance: Instance, objective: str | None = None) -> None:
+        self.stated = instance
+        columns = instance.columns
+        quanta = zip(columns.resources, columns.quantum_of_resource, strict=True)
+        resources = {
+            name: replace(instance.resources.get(name, Resource()), quantum=float(quantum))
+            for name, quantum in quanta
+        }
+        fixed = replaced(instance, resources=resources)
+        fixed.__dict__["columns"] = Columns.of(fixed, Scale(FINER))
+        self.nobody = Task(
+            name=NOBODY,
+            count=MANY,
+            required=False,
+            groups=tuple(group.name for group in instance.groups),
+            allow={NOBODY: (NOBODY,)},
+        )
+        self.instance = with_tasks(fixed, [self.nobody])
+        self.objective = read_objective(self.instance, objective)
+        self.problem = self.formulate()
+        state = State(self.problem)
+        self.counters = Counters(state.tracked, state.spent)
+        self.closed = np.zeros(columns.nodes, bool)
+
+    def formulate(self, *tasks: Task) -> Problem:
+        """The problem of some tasks on these nodes.
+
+        Raises
+        ------
+        InstanceError
+            For tasks that do not go with them: lists every problem.
+        """
+        instance = with_tasks(self.instance, [self.nobody, *tasks])
+        return Problem(instance, self.objective, merge=False)
+
+    def state_of(self, problem: Problem) -> State:
+        """Nothing placed of a problem that counts in the counters kept here.
+
+        Raises
+        ------
+        Unsupported
+            For a policy whose counters cannot be shared.
+        """
+        return State(problem, self.counters, self.closed)
+
+    def stating(self, tasks: Sequence[Task]) -> Instance:
+        """The instance with some tasks, in the quanta in which all is counted."""
+        return with_tasks(self.instance, tasks)
+
+    def free(self) -> IntArray:
+        """Capacity that is free on each node, (nodes, resources)."""
+        columns = self.problem.columns
+        free = columns.capacity[columns.node_entry]
+        for resource, tracked in self._capacities:
+            free[:, resource] -= tracked.y
+        return free
+
+    @cached_property
+    def _capacities(self) -> list[tuple[int, Tracked]]:
+        """The counters of load, by resource."""
+        policies, columns = self.problem.objective.policies, self.problem.columns
+        found = []
+        for i, policy in enumerate(policies):
+            if isinstance(policy, Capacity) and policy.hard:
+                mine = [t for t in self.counters.tracked if t.policy == i]
+                found += list(zip(policy.indices(columns), mine, strict=True))
+        return found
+
+    def broken(self) -> bool:
+        """Whether some shared rule is broken."""
+        return any(tracked.broken() for tracked in self.counters.tracked)

@@ -1,0 +1,201 @@
+"""The oracle: what it answers holds for all that runs, whatever came and went before."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from optalloc import (
+    Configuration,
+    Group,
+    Instance,
+    InstanceError,
+    Node,
+    OptallocError,
+    Placement,
+    Resource,
+    Task,
+    policies,
+)
+from optalloc.oracle import Decision, Oracle, Refusal
+from optalloc.verify import verify
+
+GROUPS = [Group(name=f"g{i}") for i in range(3)]
+FAST = [
+    Configuration(name=f"{n} in a {scope or 'cluster'}", replicas=n, within=scope, throughput=rate)
+    for n, scope, rate in ((2, "rack", 20), (2, "", 15), (4, "", 25))
+]
+RULES = {
+    "capacity": policies.Nodes(),
+    "anti-affinity": policies.AntiAffinity(scope="node", limit=2),
+    "spread": policies.Spread(groups=["g1"], scope="rack", domains=2),
+    "span": policies.Span(scope="rack", domains=1),
+    "power cap": policies.PowerCap(scope="rack", watts=2500),
+    "limit": policies.Power(at_most=5000),
+    "dependency": policies.Dependency(scope="rack", pairs=[("g0", "g2")]),
+    "balance": policies.Balance(resource="cpu", against="memory", ratio=2, weight=1),
+    "peak": policies.PeakLoad(resource="cpu"),
+}
+
+
+def cluster(*rules: Any, **stated: Any) -> Instance:
+    """Eight nodes in four racks."""
+    nodes = [
+        Node(
+            name=f"n{i}",
+            device=("H100", "A100")[i % 2],
+            devices=4,
+            capacity={"cpu": 16, "memory": 32},
+            idle_w=300,
+            full_w=1000,
+            domains={"rack": f"r{i // 2}"},
+            labels={"zone": "ab"[i // 4]},
+        )
+        for i in range(8)
+    ]
+    fields: dict[str, Any] = {
+        "nodes": nodes,
+        "groups": GROUPS,
+        "resources": {"cpu": Resource(quantum=0.5), "memory": Resource()},
+        "policies": [policies.Admitted(), policies.Nodes(), policies.Power(), *rules],
+        "objective": "admitted > nodes > power",
+    }
+    return Instance(**(fields | stated))
+
+
+def drawn(rng: random.Random, name: str) -> Task:
+    """A request: single, a gang, or one with a table."""
+    stated: dict[str, Any] = {
+        "demand": {"cpu": rng.choice([1, 2.5, 4]), "memory": rng.choice([1, 7, 3.2])}
+    }
+    if rng.random() < 0.3:
+        stated["groups"] = [f"g{rng.randrange(3)}"]
+    if rng.random() < 0.2:
+        stated["allow"] = {"zone": ["a"]}
+    kind = rng.random()
+    if kind < 0.3:
+        stated["demand"]["device"] = rng.choice([1, 2])
+    elif kind < 0.5:
+        stated["replicas"] = rng.choice([2, 3])
+    elif kind < 0.7:
+        stated["configurations"] = FAST
+    return Task(name=name, **stated)
+
+
+def check(oracle: Oracle) -> None:
+    """All that runs keeps every rule, and what is free is what it leaves."""
+    instance, placement = oracle.instance()
+    report = verify(instance, placement)
+    assert report.feasible, report.violations
+    columns = instance.columns
+    free = columns.capacity[columns.node_entry]
+    for i in range(len(columns.resources)):
+        demand = columns.demand[i].at(placement.row, placement.node) * placement.replicas
+        np.subtract.at(free[:, i], placement.node, demand)
+    assert np.array_equal(free, oracle.ground.free())
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("seed", range(3))
+def test_decisions_keep_every_rule_whatever_came_and_went(rule: str, seed: int) -> None:
+    rng = random.Random(seed)
+    oracle = Oracle(cluster(RULES[rule]))
+    answers: list[Decision | Refusal] = []
+    for step in range(60):
+        running = oracle.tasks()
+        if running and rng.random() < 0.35:
+            oracle.release(rng.choice(running))
+        else:
+            answers += oracle.place(drawn(rng, f"t{step}"))
+        if step % 15 == 14:
+            check(oracle)
+    assert sum(isinstance(a, Decision) for a in answers) >= 10
+    for name in oracle.tasks():
+        oracle.release(name)
+    fresh = Oracle(cluster(RULES[rule]))
+    pairs = zip(oracle.ground.counters.tracked, fresh.ground.counters.tracked, strict=True)
+    for mine, new in pairs:
+        assert np.array_equal(mine.y, new.y)
+        assert np.array_equal(mine.reduced, new.reduced)
+        assert mine.broken() == new.broken()
+    assert np.array_equal(oracle.ground.counters.spent, fresh.ground.counters.spent)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_single_task_goes_where_it_costs_least_and_is_refused_only_where_it_fits_nowhere(
+    seed: int,
+) -> None:
+    """Every node is tried, with the independent checker."""
+    rng = random.Random(seed)
+    oracle = Oracle(cluster(RULES["anti-affinity"], RULES["power cap"]))
+    for step in range(40):
+        task = Task(
+            name=f"t{step}",
+            demand={"cpu": rng.choice([2, 5, 9]), "memory": rng.choice([4, 11])},
+            groups=[f"g{rng.randrange(3)}"],
+            configurations=[Configuration(watts=rng.choice([50, 400]))],
+        )
+        before, placement = oracle.instance()
+        tried = {}
+        instance = oracle.ground.stating([*before.tasks, task])
+        objective = oracle.ground.objective
+        for n, name in enumerate(instance.columns.node_names):
+            trial = Placement.of(
+                np.append(placement.chosen, 1),
+                np.append(placement.row, instance.columns.rows - 1),
+                np.append(placement.node, n),
+                np.append(placement.replicas, 1),
+            )
+            report = verify(instance, trial, objective)
+            if report.feasible:
+                signs = [1 if level.sense == "min" else -1 for level in objective.levels]
+                tried[name] = tuple(
+                    s * level.value(report.values)
+                    for s, level in zip(signs, objective.levels, strict=True)
+                )
+        (answer,) = oracle.place(task)
+        if isinstance(answer, Decision):
+            (node,) = answer.nodes
+            assert tried[node] == min(tried.values())
+        else:
+            assert not tried, answer.reason
+
+
+def test_a_refusal_says_which_rule_or_resource_blocks_how_many_nodes() -> None:
+    oracle = Oracle(cluster(policies.AntiAffinity(scope="node")))
+    for k in range(4):
+        (answer,) = oracle.place(Task(name=f"a{k}", groups=["g0"], allow={"zone": ["a"]}))
+        assert isinstance(answer, Decision)
+    (answer,) = oracle.place(
+        Task(name="b", groups=["g0"], demand={"device": 1}, allow={"device": ["H100"]})
+    )
+    assert isinstance(answer, Decision)
+    big = Task(name="c", groups=["g0"], demand={"device": 5}, allow={"device": ["H100"]})
+    (refused,) = oracle.place(big)
+    assert isinstance(refused, Refusal)
+    assert "4 nodes: device not in (H100)" in refused.reason
+    assert "device short (need 5, largest free 4)" in refused.reason
+    (refused,) = oracle.place(Task(name="d", groups=["g0"], allow={"zone": ["a"]}))
+    assert isinstance(refused, Refusal)
+    assert "4 nodes: zone not in (a)" in refused.reason
+    assert "4 nodes: anti-affinity" in refused.reason
+    assert refused.version == oracle.version == 5
+    assert set(oracle.tasks()) == {"a0", "a1", "a2", "a3", "b"}
+
+
+def test_what_cannot_be_asked_changes_nothing() -> None:
+    oracle = Oracle(cluster())
+    oracle.place(Task(name="a", demand={"cpu": 1}))
+    with pytest.raises(OptallocError, match="name of a new task, got 'a'"):
+        oracle.place(Task(name="b"), Task(name="a"))
+    with pytest.raises(InstanceError, match=r"demand\.disk: expected a resource"):
+        oracle.place(Task(name="b"), Task(name="c", demand={"disk": 1}))
+    with pytest.raises(OptallocError, match="a task that runs, got 'x'"):
+        oracle.release("a", "x")
+    with pytest.raises(OptallocError, match="single tasks, got 'b' with a count"):
+        oracle.place(Task(name="b", count=2))
+    assert oracle.tasks() == ("a",)
+    assert oracle.version == 1

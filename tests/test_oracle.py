@@ -199,3 +199,134 @@ def test_what_cannot_be_asked_changes_nothing() -> None:
         oracle.place(Task(name="b", count=2))
     assert oracle.tasks() == ("a",)
     assert oracle.version == 1
+
+
+# -- nodes, moves, forks -----------------------------------------------------------------------
+
+
+def counters(oracle: Oracle) -> list[Any]:
+    """All that is counted, for comparisons."""
+    tracked = oracle.ground.counters.tracked
+    return [[t.y.tolist(), t.reduced.tolist(), t.broken()] for t in tracked]
+
+
+def busy(seed: int, *rules: Any) -> tuple[Oracle, random.Random]:
+    rng = random.Random(seed)
+    oracle = Oracle(cluster(*rules))
+    oracle.place(*(drawn(rng, f"t{k}") for k in range(25)))
+    return oracle, rng
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_fork_is_apart_and_a_restored_snapshot_is_the_same(rule: str) -> None:
+    oracle, rng = busy(1, RULES[rule])
+    before = counters(oracle), oracle.tasks(), oracle.version
+    fork = oracle.fork()
+    fork.release(*fork.tasks()[:5])
+    fork.place(*(drawn(rng, f"u{k}") for k in range(5)))
+    check(fork)
+    assert (counters(oracle), oracle.tasks(), oracle.version) == before
+    oracle.close("n3")
+    again = Oracle.restore(oracle.snapshot())
+    assert counters(again) == counters(oracle)
+    assert again.snapshot() == oracle.snapshot()
+    task = drawn(rng, "next")
+    assert again.place(task) == oracle.place(task)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_drained_node_keeps_its_tasks_until_they_are_moved(seed: int) -> None:
+    oracle, _ = busy(seed, RULES["anti-affinity"])
+    node = oracle.where(oracle.tasks()[0]).nodes.popitem()[0]
+    running, there = oracle.tasks(), oracle.tasks_on(node)
+    proposals = oracle.drain(node)
+    assert [p.task for p in proposals] == list(there)
+    assert oracle.tasks() == running
+    assert oracle.tasks_on(node) == there
+    moves = [p for p in proposals if isinstance(p, Decision)]
+    assert all(node not in move.nodes for move in moves)
+    oracle.move(*moves)
+    check(oracle)
+    assert set(oracle.tasks_on(node)) == set(there) - {move.task for move in moves}
+    (answer,) = oracle.place(Task(name="new", demand={"cpu": 0.5}, allow={"node": [node]}))
+    assert isinstance(answer, Refusal)
+    assert "1 node: closed" in answer.reason
+    oracle.reopen(node)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_tasks_of_a_node_that_is_down_are_lost_and_their_new_places_hold(seed: int) -> None:
+    oracle, _ = busy(seed, RULES["span"])
+    node = oracle.where(oracle.tasks()[0]).nodes.popitem()[0]
+    lost = dict.fromkeys(oracle.tasks_on(node))
+    fork = oracle.fork()
+    proposals = oracle.node_down(node)
+    assert lost.keys() == {p.task for p in proposals}
+    assert not oracle.tasks_on(node)
+    check(oracle)
+    stated = {live.name: live for live in fork.snapshot().tasks}
+    answers = oracle.place(*(stated[name] for name in lost))
+    assert [a.task for a in answers] == list(lost)
+    for answer, proposal in zip(answers, proposals, strict=True):
+        assert type(answer) is type(proposal)
+        if isinstance(answer, Decision) and isinstance(proposal, Decision):
+            assert answer.nodes == proposal.nodes
+    check(oracle)
+
+
+def test_moves_that_break_a_rule_are_taken_back() -> None:
+    oracle = Oracle(cluster(policies.AntiAffinity(scope="node")))
+    oracle.place(*(Task(name=f"a{k}", groups=["g0"], demand={"cpu": 8}) for k in range(3)))
+    oracle.place(Task(name="b", demand={"cpu": 9}))
+    before = oracle.snapshot()
+    free = [f"n{i}" for i in range(8) if not oracle.tasks_on(f"n{i}")]
+    good = Decision(task="a0", nodes={free[0]: 1})
+    bad = Decision(task="a1", nodes={free[0]: 1})
+    with pytest.raises(OptallocError, match="that of 'a1'"):
+        oracle.move(good, bad)
+    assert oracle.snapshot().placements == before.placements
+    assert counters(oracle) == counters(Oracle.restore(before))
+    with pytest.raises(OptallocError, match="that of 'b'"):
+        oracle.move(Decision(task="b", nodes={"n77": 1}))
+    oracle.move(good)
+    assert oracle.where("a0").nodes == {free[0]: 1}
+    check(oracle)
+
+
+def test_a_task_is_resized_where_it_is_or_elsewhere_or_runs_on() -> None:
+    oracle = Oracle(cluster())
+    oracle.place(Task(name="a", demand={"cpu": 4}), Task(name="b", demand={"cpu": 4}))
+    (node,) = oracle.where("a").nodes
+    assert oracle.where("b").nodes == {node: 1}
+    (stays, goes, refused) = (
+        oracle.resize(Task(name="a", demand={"cpu": size})) for size in (12, 13, 17)
+    )
+    assert isinstance(stays, Decision)
+    assert stays.nodes == {node: 1}
+    assert isinstance(goes, Decision)
+    assert goes.nodes != {node: 1}
+    assert isinstance(refused, Refusal)
+    assert oracle.where("a").nodes == goes.nodes
+    check(oracle)
+    with pytest.raises(OptallocError, match="got 'c'"):
+        oracle.resize(Task(name="c"))
+
+
+def test_tasks_placed_together_are_all_placed_or_none() -> None:
+    oracle = Oracle(cluster())
+    tasks = [Task(name=f"a{k}", demand={"device": 4}) for k in range(9)]
+    answers = oracle.place(*tasks, together=True)
+    reasons = [a.reason for a in answers if isinstance(a, Refusal)]
+    assert len(reasons) == 9
+    assert "together with 'a8'" in reasons[0]
+    assert oracle.tasks() == ()
+    assert counters(oracle) == counters(Oracle(cluster()))
+    assert all(isinstance(a, Decision) for a in oracle.place(*tasks[:8], together=True))
+
+
+def test_a_policy_that_cannot_be_followed_is_told() -> None:
+    oracle = Oracle(cluster(policies.ResponseLimit(resource="cpu")))
+    task = Task(name="web", demand={"cpu": 2}, requests_s=1, response_s=0.5)
+    with pytest.raises(OptallocError, match="cannot follow response-limit"):
+        oracle.place(task)
+    assert oracle.tasks() == ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class Tracked:
         Which of the hard limits on goals it adds to (-1: none), and what one unit adds.
     policy
         Index of its policy in the objective.
+    shares
+        Whether others add to its j as well, though not to its aggregates.
     """
 
     term: Term
@@ -48,6 +51,7 @@ class Tracked:
     limited: int
     factor: int
     policy: int
+    shares: bool = False
 
     def __post_init__(self) -> None:
         self._broken: set[int] = set()
@@ -158,9 +162,19 @@ class Tracked:
         return sorted(self._broken)
 
     def restart(self, y: IntArray) -> None:
-        """Go to other values of aggregates that only one task counts in; its j are set apart."""
+        """Go to other values of aggregates; of j to which others add as well they count already."""
         self.y[:] = y
         self._broken.clear()
+        if not self.shares:
+            self.reduced[:] = _reduced(self.term, y)
+            self._fold = Fold.of(self.term, y) if self.term.reduce != "sum" else None
+
+    def copied(self) -> Tracked:
+        """The same, to go on apart."""
+        made = copy(self)
+        made.y, made.reduced, made._broken = self.y.copy(), self.reduced.copy(), set(self._broken)
+        made._fold = None if self._fold is None else self._fold.copied()
+        return made
 
 
 @dataclass
@@ -169,6 +183,10 @@ class Counters:
 
     tracked: list[Tracked]
     spent: IntArray
+
+    def copied(self) -> Counters:
+        """The same, to go on apart."""
+        return Counters([tracked.copied() for tracked in self.tracked], self.spent.copy())
 
     def joined(self, own: Counters) -> Counters:
         """These, where another problem's terms have aggregates of the same shape; else its own.
@@ -190,7 +208,7 @@ def _joined(shared: Tracked, own: Tracked) -> Tracked:
     if shared.reduced.size == own.reduced.size:
         if own.term.reduce != "sum":
             raise Unsupported("a largest or smallest over what single tasks add")
-        own.reduced = shared.reduced
+        own.reduced, own.shares = shared.reduced, True
     return own
 
 
@@ -228,6 +246,10 @@ class Fold:
         start = np.searchsorted(term.owner[by_owner], np.arange(term.owners + 1))
         top = np.maximum.reduceat(value[by_owner], start[:-1])
         return cls(term, sign, value, top, by_owner, start)
+
+    def copied(self) -> Fold:
+        """The same, to go on apart."""
+        return replace(self, value=self.value.copy(), top=self.top.copy())
 
     def change(self, index: IntArray, y: IntArray) -> IntArray:
         """What changes in the j if single aggregates, each by itself, had other values."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
+from optalloc.instance.model import Instance, Task
+from optalloc.solution import Placed
+
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a task runs from now on.
+    """Where a task runs from now on, or is proposed to.
 
     Parameters
     ----------
@@ -17,13 +20,18 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     configuration
         Name of the row chosen, for a task with a table.
     version
-        Version of the state that the decision made.
+        Version of the state after it; of a proposal, of the state for which it holds.
     """
 
     task: str
     nodes: dict[str, int]
     configuration: str = ""
     version: int = 0
+
+    @property
+    def placed(self) -> Placed:
+        """Where it runs, as solutions say it."""
+        return Placed(nodes=self.nodes, configuration=self.configuration)
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -36,7 +44,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason
         Which rule or resource keeps it off how many nodes.
     version
-        Version of the state that was asked, which has not changed.
+        Version of the state that was asked.
     """
 
     task: str
@@ -45,3 +53,30 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 Answer = Decision | Refusal
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """All that an oracle knows, to go on from.
+
+    Parameters
+    ----------
+    instance
+        Nodes, groups, policies and quanta.
+    objective
+        What placements are to cost little of; empty for the instance's.
+    tasks
+        What runs.
+    placements
+        Where, by the tasks' names.
+    closed
+        Nodes to which nothing may come.
+    version
+        Of the state.
+    """
+
+    instance: Instance
+    objective: str = ""
+    tasks: tuple[Task, ...] = ()
+    placements: dict[str, Placed] = {}
+    closed: tuple[str, ...] = ()
+    version: int = 0

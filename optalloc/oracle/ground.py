@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 
 from optalloc.engines.greedy_state import State
 from optalloc.engines.greedy_terms import Counters, Tracked
+from optalloc.engines.protocol import Unsupported
 from optalloc.explaining.relaxing import replaced
 from optalloc.formulation.goals.capacity import Capacity
 from optalloc.formulation.problem import Problem
 from optalloc.instance.columns import Columns
+from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance, Resource, Task
 from optalloc.instance.scale import FINER, Scale
 from optalloc.instance.validation import with_tasks
@@ -75,6 +78,13 @@ class Ground:
         self.counters = Counters(state.tracked, state.spent)
         self.closed = np.zeros(columns.nodes, bool)
 
+    def fork(self) -> Ground:
+        """The same, to go on apart: what changes is copied."""
+        made = copy(self)
+        made.counters, made.closed = self.counters.copied(), self.closed.copy()
+        made.__dict__.pop("_capacities", None)
+        return made
+
     def formulate(self, *tasks: Task) -> Problem:
         """The problem of some tasks on these nodes.
 
@@ -91,10 +101,15 @@ class Ground:
 
         Raises
         ------
-        Unsupported
-            For a policy whose counters cannot be shared.
+        OptallocError
+            For a policy whose counters requests cannot share.
         """
-        return State(problem, self.counters, self.closed)
+        try:
+            return State(problem, self.counters, self.closed)
+        except Unsupported as error:
+            folded = (t.policy for t in self.counters.tracked if t.term.reduce != "sum")
+            labels = ", ".join(dict.fromkeys(self.objective.labels[i] for i in folded))
+            raise OptallocError(f"the oracle cannot follow {labels}: {error}") from None
 
     def stating(self, tasks: Sequence[Task]) -> Instance:
         """The instance with some tasks, in the quanta in which all is counted."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from optalloc.engines.greedy_placing import Placing
 from optalloc.engines.protocol import Clock
+from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Task
+from optalloc.instance.references import choices
 from optalloc.oracle.ground import Ground
+from optalloc.solution import Placed
 
 IntArray = NDArray[np.int64]
 
@@ -56,7 +59,7 @@ class Kind:
 
     def __init__(self, ground: Ground, task: Task) -> None:
         self.ground = ground
-        self.task = replace(task, required=False, count=1, current=None)
+        self.task = msgspec.structs.replace(task, required=False, count=1, current=None)
         self.problem = ground.formulate(self.task)
         self.state = ground.state_of(self.problem)
         self.placing = Placing(self.state)
@@ -81,10 +84,60 @@ class Kind:
             self.undo(run)
         return None
 
-    def put(self, run: Run) -> None:
-        """Place a task where it ran before."""
+    def put(self, run: Run) -> Run:
+        """Place a task somewhere, whatever rules say; where it runs, with what it counts in."""
         self._clear()
         self._count(run, 1)
+        return replace(run, apart=tuple(tracked.y.copy() for tracked in self._apart))
+
+    def read(self, placed: Placed) -> Run:
+        """Find where a task runs that a solution places.
+
+        Raises
+        ------
+        OptallocError
+            For an unknown node or configuration, a wrong number of replicas, nodes on which the
+            task may not run, and replicas that are not within one domain as they must.
+        """
+        problem, columns = self.problem, self.problem.columns
+        options = np.flatnonzero(problem.choice_class == self._mine).tolist()
+        names = {columns.row_name(int(problem.choice_row[c])): c for c in options}
+        if placed.configuration not in names:
+            found = choices(names)
+            raise OptallocError(f"expected a configuration ({found}), got {placed.configuration!r}")
+        choice = names[placed.configuration]
+        unknown = placed.nodes.keys() - columns.node_index.keys()
+        if unknown:
+            raise OptallocError(f"expected the name of a node, got {min(unknown)!r}")
+        node = np.array([columns.node_index[name] for name in placed.nodes], np.int64)
+        replicas = np.array([*placed.nodes.values()], np.int64)
+        self._check_shape(choice, node, replicas)
+        spot = int(problem.spot_of(np.array([choice]), node[:1])[0])
+        block = int(problem.block_of(np.array([choice]), np.array([spot]))[0])
+        return Run(choice, spot, np.full(node.size, block, np.int64), node, replicas)
+
+    def _check_shape(self, choice: int, node: IntArray, replicas: IntArray) -> None:
+        problem, row = self.problem, int(self.problem.choice_row[choice])
+        columns = problem.columns
+        wanted, share = int(problem.choice_replicas[choice]), int(columns.row_per_node[row])
+        if replicas.sum() != wanted or np.any(replicas < 1):
+            raise OptallocError(f"expected {wanted} replicas, got {int(replicas.sum())}")
+        if share and np.any(replicas != share):
+            raise OptallocError(f"expected {share} replicas on each node that is used")
+        allowed = problem.node_mask[problem.allowed.row_kind[row], node]
+        if not allowed.all():
+            name = columns.node_names[node[np.argmin(allowed)]]
+            raise OptallocError(f"expected a node that labels allow, got {name!r}")
+        within = int(columns.row_within[row])
+        if within >= 0:
+            domain = np.unique(problem.anchors(within).domain[node])
+            if domain.size != 1 or domain[0] < 0:
+                scope = columns.within_scopes[within]
+                raise OptallocError(f"expected nodes within one {scope}")
+
+    def broken(self) -> bool:
+        """Whether some rule does not hold now."""
+        return self.state.broken
 
     def undo(self, run: Run) -> None:
         """Take a task away from where it runs."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import msgspec
+from msgspec.structs import replace
 
 from optalloc.engines.protocol import Clock
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
-from optalloc.oracle.answers import Answer, Decision, Refusal
+from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.kinds import Kind, Run
 from optalloc.oracle.refusing import why_not
@@ -27,7 +29,7 @@ SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Live:
-    """A task that runs."""
+    """A task that runs, and where."""
 
     task: Task
     run: Run
@@ -36,42 +38,80 @@ class Live:
 class Oracle:
     """A cluster kept alive between questions.
 
+    Every answer comes from the terms of the formulation: a request is formulated on its own, and
+    counted together with all that runs. Names of nodes are those of solutions.
+
     Parameters
     ----------
     instance
-        Nodes, groups, policies and resources. Of its tasks, those with ``current`` run; the others
-        run nowhere until they are placed.
+        Nodes, groups, policies and resources. Its tasks run nowhere until they are placed.
     objective
         What placements are to cost little of, as for `solve`; by default the instance's.
+
+    Attributes
+    ----------
+    version
+        Counts the changes of the state.
 
     Raises
     ------
     OptallocError
-        For a policy that cannot be followed task by task.
+        For a policy that cannot be followed request by request.
+
+    Examples
+    --------
+    >>> from optalloc import Instance, Node, Task
+    >>> oracle = Oracle(Instance(nodes=[Node(name="a", capacity={"cpu": 4})]))
+    >>> (decision,) = oracle.place(Task(name="web", demand={"cpu": 3}))
+    >>> decision.nodes
+    {'a': 1}
+    >>> (refusal,) = oracle.place(Task(name="db", demand={"cpu": 2}))
+    >>> refusal.reason
+    '1 node: 1 cpu short (need 2, largest free 1)'
     """
 
     def __init__(self, instance: Instance, objective: str | None = None) -> None:
         self.ground = Ground(instance, objective)
         self.version = 0
+        self._text = objective or ""
         self._live: dict[str, Live] = {}
+        self._on: dict[int, dict[str, None]] = {}
         self._kinds: OrderedDict[bytes, Kind] = OrderedDict()
 
     # -- tasks ---------------------------------------------------------------------------------
 
-    def place(self, *tasks: Task) -> tuple[Answer, ...]:
-        """Place tasks, each by itself, in the order given.
+    def place(self, *tasks: Task, together: bool = False) -> tuple[Answer, ...]:
+        """Place tasks where they cost least, one after the other in the order given.
+
+        Parameters
+        ----------
+        *tasks
+            Single tasks and gangs, with new names.
+        together
+            Place all or none: where one is refused the others are, too.
 
         Raises
         ------
         InstanceError
-            For a task that does not go with the cluster.
+            For tasks that do not go with the cluster; then none is placed.
         OptallocError
-            For a name that runs already.
+            For a name that is taken, and a task with a count.
         """
         asked = typed_tasks(tasks)
         self._check_new(asked)
         kinds = [self._kind(task) for task in asked]
-        return tuple(self._place(task, kind) for task, kind in zip(asked, kinds, strict=True))
+        answers = [self._place(task, kind) for task, kind in zip(asked, kinds, strict=True)]
+        refused = [a.task for a in answers if isinstance(a, Refusal)]
+        if together and refused:
+            placed = [a.task for a in answers if isinstance(a, Decision)]
+            for name in reversed(placed):
+                self._take_off(name)
+            why = f"placed together with {refused[0]!r}, which is refused"
+            answers = [
+                a if isinstance(a, Refusal) else Refusal(task=a.task, reason=why) for a in answers
+            ]
+        changed = any(isinstance(a, Decision) for a in answers)
+        return self._versioned(answers, changed)
 
     def release(self, *names: str) -> None:
         """Take tasks away.
@@ -79,36 +119,151 @@ class Oracle:
         Raises
         ------
         OptallocError
-            For a name that does not run; then none is taken away.
+            For a name that does not run, or twice; then none is taken away.
         """
-        unknown = [name for name in names if name not in self._live]
-        if unknown:
-            raise OptallocError(f"expected the name of a task that runs, got {unknown[0]!r}")
+        self._check_running(names)
         for name in names:
-            live = self._live.pop(name)
-            self._kind(live.task).undo(live.run)
+            self._take_off(name)
         self.version += bool(names)
+
+    def resize(self, task: Task) -> Answer:
+        """Give a task that runs another demand, table or number of replicas.
+
+        It stays where it is if it can, else it is placed anew; where it is refused it runs on as
+        before.
+
+        Raises
+        ------
+        InstanceError, OptallocError
+            As for `place`, and for a name that does not run.
+        """
+        (asked,) = typed_tasks([task])
+        self._check_running([asked.name])
+        kind, old = self._kind(asked), self._live[asked.name]
+        stay = self._placed(old)
+        self._take_off(asked.name)
+        answer = self._put(asked, stay) or self._place(asked, kind)
+        if isinstance(answer, Refusal):
+            self._add(old.task, self._kind(old.task).put(old.run))
+        return self._versioned([answer], isinstance(answer, Decision))[0]
+
+    def move(self, *moves: Decision) -> None:
+        """Let tasks run elsewhere, one move after the other.
+
+        Raises
+        ------
+        OptallocError
+            For a name that does not run, and a move after which a rule does not hold; then no task
+            is moved.
+        """
+        self._check_running([move.task for move in moves])
+        before = [self._live[move.task] for move in moves]
+        for k, move in enumerate(moves):
+            self._take_off(move.task)
+            if isinstance(self._put(before[k].task, move.placed), Decision):
+                continue
+            for old in before[k - 1 :: -1] if k else ():
+                self._take_off(old.task.name)
+            for old in before[: k + 1]:
+                self._add(old.task, self._kind(old.task).put(old.run))
+            raise OptallocError(f"expected a move that keeps all rules, got that of {move.task!r}")
+        self.version += bool(moves)
+
+    # -- nodes ---------------------------------------------------------------------------------
+
+    def close(self, *nodes: str) -> None:
+        """Let nothing come to some nodes; what runs there runs on."""
+        self._set_closed(nodes, True)
+
+    def reopen(self, *nodes: str) -> None:
+        """Let tasks come to some nodes again."""
+        self._set_closed(nodes, False)
+
+    def drain(self, node: str) -> tuple[Answer, ...]:
+        """Close a node, and propose where the tasks on it could go; they run on until moved.
+
+        The proposals hold one after the other, as `move` takes them; refusals have to wait.
+        """
+        self.close(node)
+        trial = self.fork()
+        answers = []
+        for name in self.tasks_on(node):
+            old = trial._live[name]
+            trial._take_off(name)
+            answers.append(trial._place(old.task, trial._kind(old.task)))
+            if isinstance(answers[-1], Refusal):
+                trial._add(old.task, trial._kind(old.task).put(old.run))
+        return self._versioned(answers, changed=False)
+
+    def node_down(self, node: str) -> tuple[Answer, ...]:
+        """Close a node and take off all tasks on it; where they could run again.
+
+        A task that lost one of its replicas lost all. The proposals hold one after the other.
+        """
+        self.close(node)
+        lost = [self._live[name].task for name in self.tasks_on(node)]
+        self.release(*(task.name for task in lost))
+        trial = self.fork()
+        answers = [trial._place(task, trial._kind(task)) for task in lost]
+        return self._versioned(answers, changed=False)
+
+    # -- what is there -------------------------------------------------------------------------
 
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks that run."""
         return tuple(self._live)
 
+    def tasks_on(self, node: str) -> tuple[str, ...]:
+        """Names of the tasks with a replica on a node."""
+        return tuple(self._on.get(self._node(node), ()))
+
     def where(self, name: str) -> Placed:
         """Where a task runs."""
-        if name not in self._live:
-            raise OptallocError(f"expected the name of a task that runs, got {name!r}")
-        live = self._live[name]
-        return self._placed(live.task, live.run)
-
-    # -- the whole -----------------------------------------------------------------------------
+        self._check_running([name])
+        return self._placed(self._live[name])
 
     def instance(self) -> tuple[Instance, Placement]:
-        """State all that runs as an instance, and where it runs."""
-        ground = self.ground
-        tasks = [msgspec.structs.replace(live.task, name=n) for n, live in self._live.items()]
-        stated = ground.stating(tasks)
-        placements = {n: self._placed(live.task, live.run) for n, live in self._live.items()}
-        return stated, read_placement(stated, placements)
+        """State all that runs as an instance, and where it runs: for `verify` and `solve`."""
+        stated = self.ground.stating([live.task for live in self._live.values()])
+        return stated, read_placement(stated, self._placements())
+
+    def fork(self) -> Oracle:
+        """Copy the state for a question of what would be: neither sees what the other does."""
+        made = copy(self)
+        made.ground = self.ground.fork()
+        made._live = dict(self._live)
+        made._on = {n: dict(names) for n, names in self._on.items()}
+        made._kinds = OrderedDict()
+        return made
+
+    def snapshot(self) -> Snapshot:
+        """All that is known, to `restore` it."""
+        names = self.ground.problem.columns.node_names
+        return Snapshot(
+            instance=self.ground.stating(()),
+            objective=self._text,
+            tasks=tuple(live.task for live in self._live.values()),
+            placements=self._placements(),
+            closed=tuple(names[n] for n in self.ground.closed.nonzero()[0].tolist()),
+            version=self.version,
+        )
+
+    @classmethod
+    def restore(cls, snapshot: Snapshot) -> Oracle:
+        """Go on from a snapshot.
+
+        Raises
+        ------
+        OptallocError
+            For a snapshot that places tasks where they cannot be.
+        """
+        made = cls(snapshot.instance, snapshot.objective or None)
+        for task in snapshot.tasks:
+            kind = made._kind(task)
+            made._add(task, kind.put(kind.read(snapshot.placements[task.name])))
+        made._set_closed(snapshot.closed, True)
+        made.version = snapshot.version
+        return made
 
     # -- inside --------------------------------------------------------------------------------
 
@@ -121,9 +276,31 @@ class Oracle:
                 raise OptallocError(f"expected single tasks, got {task.name!r} with a count")
             seen.add(task.name)
 
+    def _check_running(self, names: Sequence[str]) -> None:
+        for k, name in enumerate(names):
+            if name not in self._live:
+                raise OptallocError(f"expected the name of a task that runs, got {name!r}")
+            if name in names[:k]:
+                raise OptallocError(f"expected each task once, got {name!r} again")
+
+    def _node(self, name: str) -> int:
+        index = self.ground.problem.columns.node_index
+        if name not in index:
+            raise OptallocError(f"expected the name of a node, got {name!r}")
+        return index[name]
+
+    def _set_closed(self, nodes: Iterable[str], closed: bool) -> None:
+        found = [self._node(name) for name in nodes]
+        self.ground.closed[found] = closed
+        self.version += bool(found)
+
+    def _versioned(self, answers: Sequence[Answer], changed: bool) -> tuple[Answer, ...]:
+        self.version += changed
+        return tuple(replace(answer, version=self.version) for answer in answers)
+
     def _kind(self, task: Task) -> Kind:
         """The formulated kind of a task."""
-        key = msgspec.json.encode(msgspec.structs.replace(task, name="", current=None))
+        key = msgspec.json.encode(replace(task, name="", current=None))
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = Kind(self.ground, task)
@@ -135,22 +312,45 @@ class Oracle:
     def _place(self, task: Task, kind: Kind) -> Answer:
         run = kind.place(Clock(SECONDS))
         if run is None:
-            return Refusal(task=task.name, reason=why_not(kind), version=self.version)
-        self._live[task.name] = Live(task, run)
-        self.version += 1
-        placed = self._placed(task, run)
-        return Decision(
-            task=task.name,
-            nodes=placed.nodes,
-            configuration=placed.configuration,
-            version=self.version,
-        )
+            return Refusal(task=task.name, reason=why_not(kind))
+        return self._decided(self._add(task, run))
 
-    def _placed(self, task: Task, run: Run) -> Placed:
-        problem = self._kind(task).problem
+    def _put(self, task: Task, placed: Placed) -> Decision | None:
+        """Place a task at a certain place; None where that is none, or a rule does not hold."""
+        kind = self._kind(task)
+        try:
+            run = kind.put(kind.read(placed))
+        except OptallocError:
+            return None
+        if kind.broken() or self.ground.closed[run.node].any():
+            kind.undo(run)
+            return None
+        return self._decided(self._add(task, run))
+
+    def _add(self, task: Task, run: Run) -> Live:
+        live = self._live[task.name] = Live(task, run)
+        for n in run.node.tolist():
+            self._on.setdefault(n, {})[task.name] = None
+        return live
+
+    def _take_off(self, name: str) -> None:
+        live = self._live.pop(name)
+        self._kind(live.task).undo(live.run)
+        for n in live.run.node.tolist():
+            self._on[n].pop(name, None)
+
+    def _decided(self, live: Live) -> Decision:
+        placed = self._placed(live)
+        return Decision(task=live.task.name, nodes=placed.nodes, configuration=placed.configuration)
+
+    def _placed(self, live: Live) -> Placed:
+        problem, run = self._kind(live.task).problem, live.run
         names = self.ground.problem.columns.node_names
         nodes: dict[str, int] = {}
         for n, count in zip(run.node.tolist(), run.replicas.tolist(), strict=True):
             nodes[names[n]] = nodes.get(names[n], 0) + count
         row = int(problem.choice_row[run.choice])
         return Placed(nodes=nodes, configuration=problem.columns.row_name(row))
+
+    def _placements(self) -> dict[str, Placed]:
+        return {name: self._placed(live) for name, live in self._live.items()}

@@ -17,6 +17,9 @@ from optalloc.instance.quanta import exact
 
 IntArray = NDArray[np.int64]
 
+PROBES = (0, 1, 2**20)
+"""What is added to aggregates to see whether shapes are alike."""
+
 
 @dataclass
 class Tracked:
@@ -203,13 +206,25 @@ class Counters:
 
 
 def _joined(shared: Tracked, own: Tracked) -> Tracked:
-    if shared.y.size == own.y.size and shared.reduced.size == own.reduced.size:
+    if _counts_alike(shared.term, own.term):
         return shared
     if shared.reduced.size == own.reduced.size:
         if own.term.reduce != "sum":
             raise Unsupported("a largest or smallest over what single tasks add")
         own.reduced, own.shares = shared.reduced, True
     return own
+
+
+def _counts_alike(a: Term, b: Term) -> bool:
+    """Whether two terms make the same of the same aggregates."""
+    if a.family.size != b.family.size or type(a.shape) is not type(b.shape):
+        return False
+    pairs = [(f.constant, g.constant) for f, g in zip(a.families, b.families, strict=True)]
+    pairs += [(a.factor, b.factor), (a.owner, b.owner)]
+    if a.limit is not None and b.limit is not None:
+        pairs.append((a.limit.bound, b.limit.bound))
+    pairs += [(a.shape.value(y), b.shape.value(y)) for y in (a.family.constant + k for k in PROBES)]
+    return all(np.array_equal(*pair) for pair in pairs)
 
 
 @dataclass

@@ -13,6 +13,7 @@ from optalloc import (
     Group,
     Instance,
     InstanceError,
+    Lookup,
     Node,
     OptallocError,
     Placement,
@@ -21,6 +22,8 @@ from optalloc import (
     policies,
 )
 from optalloc.oracle import Decision, Oracle, Refusal
+from optalloc.oracle.improving import plan
+from optalloc.solution import Placed
 from optalloc.verify import verify
 
 GROUPS = [Group(name=f"g{i}") for i in range(3)]
@@ -330,3 +333,55 @@ def test_a_policy_that_cannot_be_followed_is_told() -> None:
     with pytest.raises(OptallocError, match="cannot follow response-limit"):
         oracle.place(task)
     assert oracle.tasks() == ()
+
+
+# -- better placements -------------------------------------------------------------------------
+
+
+def scattered() -> Oracle:
+    """Four tasks on a node each, of which two nodes could hold all."""
+    oracle = Oracle(cluster())
+    for k in range(4):
+        oracle.place(Task(name=f"a{k}", demand={"cpu": 8}))
+        oracle.move(Decision(task=f"a{k}", nodes={f"n{2 * k}": 1}))
+    return oracle
+
+
+@pytest.mark.parametrize("max_moves", [0, 1, 2, 8])
+def test_improving_frees_as_many_nodes_as_moves_allow(max_moves: int) -> None:
+    oracle = scattered()
+    before = counters(oracle)
+    found = oracle.improve(20, max_moves, threads=1)
+    assert counters(oracle) == before
+    wanted = min(max_moves, 2)
+    assert len(found.moves) == wanted
+    assert len(found.freed) == wanted
+    assert found.before["nodes"] - found.after["nodes"] == wanted
+    assert found.version == oracle.version
+    for move in found.moves:
+        oracle.move(move)
+        check(oracle)
+    assert [len(oracle.tasks_on(f"n{i}")) for i in range(8)].count(0) == 4 + wanted
+
+
+def test_moves_that_wait_for_each_other_go_by_a_third_node_or_are_left_out() -> None:
+    """Two full nodes exchange their tasks: with a free third node in three moves."""
+    for free in (True, False):
+        oracle = Oracle(cluster(policies.AssignmentCost(weight=1), objective="admitted > penalty"))
+        tasks = {}
+        for name, node, other in (("a", "n0", "n1"), ("b", "n1", "n0")):
+            cost = Lookup(by="node", values={node: 9, other: 1}, default=20)
+            tasks[name] = Task(name=name, demand={"cpu": 16}, cost=cost)
+            oracle.place(tasks[name])
+        for name, node in (("a", "n2"), ("b", "n1"), ("a", "n0")):
+            oracle.move(Decision(task=name, nodes={node: 1}))
+        if not free:
+            oracle.close(*(f"n{i}" for i in range(2, 8)))
+        target = {"a": Placed(nodes={"n1": 1}), "b": Placed(nodes={"n0": 1})}
+        found = plan(oracle, target, max_moves=3)
+        assert [move.task for move in found.moves] == (["a", "b", "a"] if free else [])
+        for move in found.moves:
+            oracle.move(move)
+            check(oracle)
+        assert (oracle.where("a") == target["a"]) is free
+        assert not plan(oracle, target, max_moves=2).moves

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from optalloc.oracle.answers import Decision, Refusal
+from optalloc.oracle.answers import Decision, Refusal, Snapshot
+from optalloc.oracle.improving import Plan
 from optalloc.oracle.oracle import Oracle
 
-__all__ = ["Decision", "Oracle", "Refusal"]
+__all__ = ["Decision", "Oracle", "Plan", "Refusal", "Snapshot"]

@@ -17,6 +17,7 @@ from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
 from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot
 from optalloc.oracle.ground import Ground
+from optalloc.oracle.improving import Plan, improve
 from optalloc.oracle.kinds import Kind, Run
 from optalloc.oracle.refusing import why_not
 from optalloc.solution import Placed, read_placement
@@ -206,6 +207,29 @@ class Oracle:
         trial = self.fork()
         answers = [trial._place(task, trial._kind(task)) for task in lost]
         return self._versioned(answers, changed=False)
+
+    # -- better placements ---------------------------------------------------------------------
+
+    def improve(self, seconds: float, max_moves: int, threads: int | None = None) -> Plan:
+        """Look for a better placement of what runs; nothing moves before `move` takes the moves.
+
+        See `optalloc.oracle.improving.improve`.
+        """
+        return improve(self, seconds, max_moves, threads)
+
+    def elsewhere(self, name: str) -> Decision | None:
+        """Propose where a task could run off all its nodes; None if nowhere."""
+        self._check_running([name])
+        live = self._live[name]
+        closed = self.ground.closed.copy()
+        self.ground.closed[live.run.node] = True
+        self._take_off(name)
+        found = self._place(live.task, self._kind(live.task))
+        if isinstance(found, Decision):
+            self._take_off(name)
+        self._add(live.task, self._kind(live.task).put(live.run))
+        self.ground.closed[:] = closed
+        return replace(found, version=self.version) if isinstance(found, Decision) else None
 
     # -- what is there -------------------------------------------------------------------------
 

@@ -7,8 +7,10 @@ from itertools import product
 
 import numpy as np
 import pytest
+from test_engines import loaded
 from test_large_neighbourhoods import tight, whole
 
+from benchmarks.generated import assignment
 from optalloc.engines.cores import FIRST, Cores, Searched, search
 from optalloc.engines.lns import LnsSession
 from optalloc.engines.protocol import Bound, Incumbent, Job, Message, run
@@ -19,15 +21,26 @@ from optalloc.formulation.sparse import SparseModel
 SEEDS = range(5)
 
 
+def _roomy(seed: int, tasks: int = 7) -> SparseModel:
+    """A generalised assignment problem with room enough that its relaxation is near."""
+    made = assignment(tasks, 3, seed)
+    roomy = replace(made, capacity=[2 * most for most in made.capacity])
+    return loaded(roomy.instance()).model
+
+
 def _relaxed(model: SparseModel) -> Relaxation:
     relaxation = relax(model, 0, (), 60.0)
     assert relaxation is not None
     return relaxation
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_every_better_solution_agrees_with_the_relaxation_outside_the_whole_core(seed: int) -> None:
-    model = tight(7, 3, seed)
+def test_every_better_solution_agrees_with_the_relaxation_outside_the_whole_core() -> None:
+    assert sum(map(_left_out, SEEDS))
+
+
+def _left_out(seed: int) -> int:
+    """Check all better solutions of a small model; how many columns the cores leave out."""
+    model = _roomy(seed)
     cost = whole(model).cost
     solutions = []
     for nodes in product(range(3), repeat=7):
@@ -48,7 +61,7 @@ def test_every_better_solution_agrees_with_the_relaxation_outside_the_whole_core
         for values in solutions:
             if cost @ values < best:
                 assert np.array_equal(values[held], cores.base[held])
-    assert left_out
+    return left_out
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -78,14 +91,14 @@ def test_the_part_of_the_room_follows_what_was_found() -> None:
     assert proofs[-1]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(2))
 def test_neighbourhoods_end_with_a_proof_where_the_whole_core_has_nothing_better(seed: int) -> None:
-    model = tight(30, 3, seed)
+    model = _roomy(seed, 30)
     optimum = by_cpsat(whole(model), 60.0, seed, True)
     assert optimum is not None
     value = model.level_value_at(0, optimum.values)
     heard: list[Message] = []
-    job = Job(time_limit=60.0, hint=optimum.values[: model.decisions])
+    job = Job(time_limit=20.0, hint=optimum.values[: model.decisions])
     finished = run(LnsSession(model, job), model, job, heard.append)
     assert finished.ended == "optimal"
     assert max(m.value for m in heard if isinstance(m, Bound)) == value

@@ -34,10 +34,13 @@ def fresh(function: Callable[..., Row], *arguments: Any) -> Row:
         If the process fails; says what it wrote last.
     """
     order = json.dumps([function.__module__, function.__name__, arguments])
+    # Installers compile modules to byte code; a checkout keeps it too, unless it is told not to.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         COMMAND,
         input=order,
         cwd=ROOT,
+        env=environment,
         capture_output=True,
         text=True,
         timeout=LONGEST_S,

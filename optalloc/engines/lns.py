@@ -18,6 +18,7 @@ from math import isfinite
 
 import numpy as np
 
+from optalloc.engines.cores import Cores, search
 from optalloc.engines.diving import by_parts
 from optalloc.engines.neighbourhoods import KINDS, Neighbourhoods
 from optalloc.engines.portfolio import Kind, Portfolio
@@ -32,7 +33,7 @@ from optalloc.engines.protocol import (
     LevelResult,
 )
 from optalloc.engines.reducing import Reducer
-from optalloc.engines.relaxing import relax
+from optalloc.engines.relaxing import level_unit, relax
 from optalloc.engines.repairing import Repair, Repaired, Small, by_cpsat, by_highs
 from optalloc.formulation.sparse import SparseModel
 
@@ -48,6 +49,9 @@ DIVE_SHARE, LARGEST_DIVE = 0.5, 200_000
 """Part of the time for a first dive through all parts, and the columns that it can have."""
 NEAR, KERNEL_SHARE = 0.01, 0.15
 """Beyond this gap: part of the time for the small model of all that the relaxation finds cheap."""
+CORE_SHARE, CORE_LENGTH, CORE_PATIENCE = 0.3, 0.25, 0.03
+"""Near the bound: part of the time for cores that bring nothing, and parts of all the time that one
+may take, and for which nothing was gained before one is looked at."""
 REPAIRS_WITHOUT_CLOCK = 100
 """Repairs of a level where no time limit ends them."""
 
@@ -115,6 +119,9 @@ class _Search:
         self.cost[column] = value
         self.reducer = Reducer(self.model, given)
         self.gained = Clock(float("inf"))
+        self.cores: Cores | None = None
+        self.core_seconds = 0.0
+        self.finished = False
 
     def run(self, clock: Clock) -> LevelResult:
         self._take_offer(clock)
@@ -122,10 +129,11 @@ class _Search:
         steps = repeat(None) if isfinite(clock.limit) else repeat(None, REPAIRS_WITHOUT_CLOCK)
         for _ in steps:
             self._take_offer(clock)
-            if self.values is None or clock.left <= 0:
+            if self.values is None or clock.left <= 0 or self.finished:
                 break
-            self._step(clock)
-        return LevelResult("stopped", self.values)
+            if not self._look_at_core(clock):
+                self._step(clock)
+        return LevelResult("optimal" if self.finished else "stopped", self.values)
 
     def _take_offer(self, clock: Clock) -> None:
         """Go on from a solution found elsewhere if it is better; complete it first."""
@@ -149,6 +157,7 @@ class _Search:
             return
         if found.bound is not None:
             self.emit(Bound(self.level, found.bound, self.given))
+            self.cores = Cores(self.model, found, level_unit(self.model, self.level))
         if not self._dive(clock.left * DIVE_SHARE) and not self._near(found.bound):
             self._solve_kernel(clock.left * KERNEL_SHARE)
 
@@ -172,6 +181,33 @@ class _Search:
         """Solve the small model of all that the relaxation finds cheap."""
         nothing, free = np.zeros(self.model.columns, np.int64), self.session.neighbourhoods.kernel()
         self._keep(self._repair(nothing, free, None, seconds, by_highs))
+
+    def _look_at_core(self, clock: Clock) -> bool:
+        """Look for a better solution among all of cheap columns; whether it was time for that."""
+        cores = self.cores
+        if cores is None or not self._near(cores.relaxation.bound):
+            return False
+        waiting = self.gained.passed < CORE_PATIENCE * clock.limit
+        if waiting or self.core_seconds > CORE_SHARE * clock.passed:
+            return False
+        assert self.values is not None
+        small = self._small(cores.base, cores.free(self.best), None)
+        at = small.reduced.columns
+        held = int(self.cost @ cores.base) - int(small.cost @ cores.base[at])
+        small = replace(small, most=self.best - cores.unit - held)
+        found = search(small, min(CORE_LENGTH * clock.limit, clock.left), self._seed())
+        if cores.learn(found):
+            value = self.model.level_value_at(self.level, self.values)
+            self.emit(Bound(self.level, value, self.given))
+            self.finished = True
+        values = cores.base.copy()
+        if found.values is not None:
+            values[at] = found.values
+        if found.values is not None and self.model.satisfied(values):
+            self._keep(Repaired(values, True, found.seconds))
+        elif not found.exhausted:
+            self.core_seconds += found.seconds
+        return True
 
     def _keep(self, repaired: Repaired | None) -> None:
         """Go on from a repaired solution unless it is worse, and tell if it is better."""
@@ -217,13 +253,26 @@ class _Search:
         repair: Repair = by_cpsat,
     ) -> Repaired | None:
         """Minimise over the free columns; the answer's values are those of all columns."""
-        reduced = self.reducer.cut(base, free)
-        at = reduced.columns
+        small = self._small(base, free, hint)
+        at = small.reduced.columns
         if not at.size:
             return Repaired(base, True, 0.0)
-        model = self.model
+        repaired = repair(small, seconds, self._seed(), self.session.job.deterministic)
+        if repaired is None:
+            return None
+        values = base.copy()
+        values[at] = repaired.values
+        return replace(repaired, values=values)
+
+    def _seed(self) -> int:
+        return int(self.session.rng.integers(2**30))
+
+    def _small(self, base: IntArray, free: IntArray, hint: IntArray | None) -> Small:
+        """Cut out the model of the free columns, with all others as in the base."""
+        model, reduced = self.model, self.reducer.cut(base, free)
+        at = reduced.columns
         known = None if hint is None else hint[at]
-        small = Small(
+        return Small(
             reduced,
             model.lower[at],
             model.upper[at],
@@ -235,13 +284,6 @@ class _Search:
             # No worse than now: what is as good may be another place to go on from.
             None if known is None else int(self.cost[at] @ known),
         )
-        seed = int(self.session.rng.integers(2**30))
-        repaired = repair(small, seconds, seed, self.session.job.deterministic)
-        if repaired is None:
-            return None
-        values = base.copy()
-        values[at] = repaired.values
-        return replace(repaired, values=values)
 
 
 ENGINES = (Lns(),)

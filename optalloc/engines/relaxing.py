@@ -35,12 +35,15 @@ class Relaxation:
         What one unit less of each row's limit costs, negative for an upper limit.
     bound
         No integer solution has a smaller value of the level; None if that could not be shown.
+    value
+        The relaxation's value in units of the level, without its constant, rounded outward.
     """
 
     values: FloatArray
     price: FloatArray
     dual: FloatArray
     bound: int | None
+    value: float
 
 
 def relax(
@@ -56,9 +59,10 @@ def relax(
         return None
     solution = highs.getSolution()
     dual = np.array(solution.row_dual)
-    bound = dual_bound(model, level, given, dual)
     price = np.array(solution.col_dual)
-    return Relaxation(np.array(solution.col_value), price, dual[: model.rows], bound)
+    value = _dual_value(model, level, given, dual)
+    bound = _whole_bound(model, level, value)
+    return Relaxation(np.array(solution.col_value), price, dual[: model.rows], bound, value)
 
 
 def waste(
@@ -92,8 +96,27 @@ def dual_bound(
         Prices in units of the level's coefficients divided by their greatest common divisor, of
         the rows followed by the earlier levels held at `given`.
     """
-    column, value, constant = model.objective(level)
-    unit = max(int(np.gcd.reduce(value)), 1) if value.size else 1
+    return _whole_bound(model, level, _dual_value(model, level, given, dual))
+
+
+def level_unit(model: SparseModel, level: int) -> int:
+    """Greatest common divisor of a level's coefficients."""
+    _, value, _ = model.objective(level)
+    return max(int(np.gcd.reduce(value)), 1) if value.size else 1
+
+
+def _whole_bound(model: SparseModel, level: int, value: float) -> int | None:
+    """Round a bound in units of a level up to what its values can be."""
+    if not isfinite(value):
+        return None
+    _, _, constant = model.objective(level)
+    return ceil(value - 1e-6) * level_unit(model, level) + constant
+
+
+def _dual_value(model: SparseModel, level: int, given: Sequence[int], dual: FloatArray) -> float:
+    """Value of prices in units of a level, without its constant; -inf if there is none."""
+    column, value, _ = model.objective(level)
+    unit = level_unit(model, level)
     cost = np.zeros(model.columns)
     cost[column] = value // unit
     price = dual[: model.rows].copy()
@@ -118,5 +141,5 @@ def dual_bound(
     largest = np.maximum(np.abs(model.lower), np.abs(model.upper)).astype(np.float64)
     error += float((size * largest).sum())
     if not isfinite(total) or not isfinite(error):
-        return None
-    return ceil(total - ROUNDING * error - 1e-6) * unit + constant
+        return float("-inf")
+    return total - ROUNDING * error

@@ -137,7 +137,7 @@ def by_highs(small: Small, seconds: float, seed: int, deterministic: bool) -> Re
     if not feasible or not solution.value_valid:
         return None
     values = np.rint(np.array(solution.col_value)).astype(np.int64)
-    if not _kept(small, values):
+    if not kept(small, values):
         return None
     proven = highs.getModelStatus() == highspy.HighsModelStatus.kOptimal
     return Repaired(values, proven, time.monotonic() - started)
@@ -168,7 +168,7 @@ def pass_model(highs: Any, small: Small, whole: NDArray[np.bool_]) -> None:
     )
 
 
-def _kept(small: Small, values: IntArray) -> bool:
+def kept(small: Small, values: IntArray) -> bool:
     """Whether rounded values keep every row and bound."""
     if np.any(values < small.lower) or np.any(values > small.upper):
         return False

@@ -149,7 +149,11 @@ def _list_some(
 @compiled
 def _has(w: Walk, slot: int, start: int, end: int) -> bool:
     """Whether a replica is in a part of the list."""
-    return bool(np.any(w.bundle[start:end, 0] == slot))
+    # Not `np.any`: what numba knows of it takes SciPy's linear algebra, which is long to import.
+    found = False
+    for i in range(start, end):
+        found = found or w.bundle[i, 0] == slot
+    return found
 
 
 @compiled

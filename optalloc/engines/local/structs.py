@@ -10,12 +10,11 @@ After a change of this module, remove the caches of the modules that use it (`__
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
-from numba import from_dtype, njit, types
+from numba import from_dtype, types
 from numba.core.cgutils import create_struct_proxy, get_null_value, int8_t, intp_t, pack_array
 from numba.core.datamodel import models
 from numba.core.typing.templates import AttributeTemplate
@@ -28,8 +27,9 @@ from numba.extending import (
     unbox,
 )
 
+from optalloc.compiling import Function, kept
+
 Record = TypeVar("Record", bound=NamedTuple)
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 WORDS = 4
 """Words of a field in the block: its address and up to three sizes."""
@@ -40,8 +40,7 @@ def compiled(function: Function) -> Function:
 
     Sums may be reordered, as they are of integers and exact.
     """
-    made = njit(function, cache=True, fastmath={"reassoc", "nsz"}, error_model="numpy")
-    return cast(Function, made)
+    return kept(function, fastmath={"reassoc", "nsz"}, error_model="numpy")
 
 
 class ByReference:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+from optalloc.compiling import Function, kept
+
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Words = NDArray[np.uint64]
@@ -20,7 +17,7 @@ def compiled(function: Function) -> Function:
 
     It runs without the interpreter's lock, so that threads search side by side.
     """
-    return cast(Function, njit(function, cache=True, nogil=True, error_model="numpy"))
+    return kept(function, nogil=True, error_model="numpy")
 
 
 def generator(seed: int) -> Words:

@@ -34,6 +34,12 @@ def kept(function: Function, **options: Any) -> Function:
         Of `numba.njit`.
     """
     made = njit(function, **options)
-    if hasattr(made, "enable_caching"):  # Not where numba is told to compile nothing.
+    if not hasattr(made, "enable_caching"):
+        # Numba is told to compile nothing.
+        return cast(Function, made)
+    if hasattr(FunctionCache, "_load_overload"):
         made._cache = _Cache(function)  # type: ignore[no-untyped-call]
+    else:
+        # Another numba than this was written for: slower to start, and else the same.
+        made.enable_caching()
     return cast(Function, made)

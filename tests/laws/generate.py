@@ -34,7 +34,9 @@ MOST_PLACEMENTS = 70
 RACKS = ("r0", "r1")
 ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.TransientCapacity)
 """Classes that tell replicas that stay from those that arrive."""
-SINGLE = (p.Span,)
+UPLINKS = (p.UplinkLoad, p.UplinkShare)
+"""Classes that are at work together, in instances of their own, in which gangs send something."""
+SINGLE = (p.Span, *UPLINKS)
 """Classes that tell gangs apart, which are stated one by one then."""
 APART = (p.PowerCap, p.ResponseLimit, p.ResponseTime)
 """Classes that are at work together, in instances of their own, in which tasks answer requests."""
@@ -156,6 +158,23 @@ def _power_cap(rng: Random) -> Fields:
     if rng.random() < 0.5:
         return {"scope": _scope(rng), "watts": watts[0]}
     return {"scope": "rack", "watts": {r: w for r, w in caps.items() if rng.random() < 0.8}}
+
+
+@draws(p.UplinkLoad)
+def _uplink_load(rng: Random) -> Fields:
+    bandwidth: Fields = {"bandwidth": rng.choice([0, 1, 1, 2, 2.5, 3])}
+    if rng.random() < 0.4:
+        listed = {rack: rng.choice([0, 1, 2.25, 3]) for rack in RACKS if rng.random() < 0.8}
+        bandwidth = {"bandwidth": listed}
+    if rng.random() < 0.4:
+        bandwidth["utilisation"] = rng.choice([0.5, 0.8])
+    scope = "rack" if isinstance(bandwidth["bandwidth"], dict) else _scope(rng)
+    return {"scope": scope, **bandwidth}
+
+
+@draws(p.UplinkShare)
+def _uplink_share(rng: Random) -> Fields:
+    return {"scope": _scope(rng)}
 
 
 @draws(p.Balance)
@@ -349,6 +368,28 @@ def _asked(rng: Random, instance: Instance) -> Instance:
     return _restated(instance, tasks=tuple(tasks))
 
 
+def _sending(rng: Random, instance: Instance, ways: int) -> Instance:
+    """The instance with gangs that send something over uplinks."""
+
+    def sends(row: Configuration) -> Configuration:
+        traffic, sharing = rng.choice([0, 1, 1, 2, 1.25]), rng.choice([0, 1, 1, 2, 2, 3])
+        return replace(row, traffic=traffic, sharing=sharing)
+
+    def sender(task: Task) -> Task:
+        assert not isinstance(task.configurations, str)
+        rows = task.configurations
+        if not rows and task.current is None:
+            # In ways that differ for the uplinks alone.
+            plain = Configuration(replicas=task.replicas)
+            rows = tuple(
+                replace(plain, name=f"c{c}", throughput=rng.choice([1, 2, 3])) for c in range(ways)
+            )
+        replicas = 1 if rows else task.replicas
+        return replace(task, replicas=replicas, configurations=tuple(sends(row) for row in rows))
+
+    return _restated(instance, tasks=tuple(sender(task) for task in instance.tasks))
+
+
 # -- instances ---------------------------------------------------------------------------------
 
 
@@ -453,6 +494,10 @@ def fitting(policy: Policy, instance: Instance) -> Policy:
         racks = {node.domains.get("rack") for node in instance.nodes}
         caps = {rack: watts for rack, watts in policy.watts.items() if rack in racks}
         return replace(policy, watts=caps)
+    if isinstance(policy, p.UplinkLoad) and isinstance(policy.bandwidth, dict):
+        racks = {node.domains.get("rack") for node in instance.nodes}
+        caps = {rack: most for rack, most in policy.bandwidth.items() if rack in racks}
+        return replace(policy, bandwidth=caps)
     if isinstance(policy, p.PairMoveCost):
         values = instance.columns.attribute(policy.by).values
         costs = {
@@ -519,6 +564,10 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     space = _grown(rng, unit, crowded, shaped, single)
     if policy_class in APART:
         space = space_of(_asked(rng, space.instance))
+    if policy_class in UPLINKS:
+        space = space_of(
+            _sending(rng, space.instance, 2 if space.size < MOST_PLACEMENTS / 4 else 1)
+        )
     # Gangs have instances of their own.
     own = (policy_class, p.Gangs, *SINGLE, *APART)
     others = [c for c in policy_classes().values() if c not in own]
@@ -530,6 +579,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]
     if policy_class in APART:
         classes = [policy_class, *(c for c in APART if c is not policy_class), *classes[1:4]]
+    if policy_class in UPLINKS:
+        classes = [policy_class, *(c for c in UPLINKS if c is not policy_class), *classes[1:5]]
     focus = _policy(rng, policy_class, 0)
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
     if rng.random() < 0.15 and policy_class not in (

@@ -196,5 +196,34 @@ HANDMADE = {
         ),
         objective="throughput > power",
     ),
+    "gangs cross thin uplinks of racks": Instance(
+        nodes=tuple(
+            Node(
+                name=f"n{k}",
+                capacity={"cpu": 2 if k < 4 else 1},
+                domains={"rack": f"r{k // 2}"} if k < 4 else {},
+            )
+            for k in range(5)
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{k}",
+                demand={"cpu": 1},
+                configurations=(
+                    Configuration(name="c0", replicas=3, throughput=4, traffic=2, sharing=1),
+                    Configuration(name="c1", replicas=3, throughput=3, traffic=1, sharing=2),
+                    Configuration(name="c2", replicas=2, throughput=1, within="rack"),
+                ),
+                required=False,
+            )
+            for k in range(3)
+        ),
+        policies=(
+            p.UplinkLoad(scope="rack", bandwidth={"r0": 4, "r1": 3}, utilisation=0.5),
+            p.UplinkShare(scope="rack"),
+            p.Throughput(raw=True),
+        ),
+        objective="throughput",
+    ),
 }
 """By what they are about."""

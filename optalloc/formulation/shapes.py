@@ -262,7 +262,7 @@ class Partly(Shape):
             model.add_rows(room.plus(all_here.scaled(high[place]).summed(place, y.size)), low=0)
         if side != "over":
             model.add_rows(y.plus(partly.scaled(-1)), low=0)
-            beyond = np.maximum(high - most, 0)
+            beyond = high - most
             model.add_rows(y.plus(partly.scaled(beyond)), high=most + beyond)
         return partly
 

@@ -368,6 +368,39 @@ def _asked(rng: Random, instance: Instance) -> Instance:
     return _restated(instance, tasks=tuple(tasks))
 
 
+def _linked(rng: Random) -> Space:
+    """Two or three gangs of few rows on two nodes or three, in whose racks several meet."""
+    racks = rng.choice([("r0", "r1"), ("r0", "r1"), ("r0", ""), ("r0", "r0", "r1")])
+    nodes = [
+        Node(
+            name=f"n{k}",
+            capacity={"cpu": rng.choice([2, 3, 4, 6]), "mem": 9},
+            device="gpu",
+            labels={"zone": "z0"},
+            domains={"rack": rack} if rack else {},
+        )
+        for k, rack in enumerate(racks)
+    ]
+    tasks = [
+        Task(
+            name=f"t{t}",
+            demand={"cpu": 1},
+            configurations=[
+                Configuration(name=f"c{c}", replicas=rng.choice([2, 2, 3]), throughput=4 - c)
+                for c in range(rng.choice([1, 1, 2]))
+            ],
+            cost=tuple(rng.choice([0, 1, 3]) for _ in nodes),
+            required=rng.random() < 0.5,
+            groups=(GROUPS[t],),
+        )
+        for t in range(len(GROUPS))
+    ]
+    groups = [Group(name=g, kind="service") for g in GROUPS]
+    stated: Fields = {"resources": {"cpu": Resource(), "mem": Resource()}, "groups": groups}
+    spaces = [space_of(Instance(**stated, nodes=nodes, tasks=tasks[:n])) for n in (1, 2, 3)]
+    return max((s for s in spaces if s.size <= 2 * MOST_PLACEMENTS), key=lambda s: s.size)
+
+
 def _sending(rng: Random, instance: Instance, ways: int) -> Instance:
     """The instance with gangs that send something over uplinks."""
 
@@ -561,7 +594,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
     single = policy_class in SINGLE
     shaped = policy_class is p.Gangs or (single and rng.random() < 0.3)
-    space = _grown(rng, unit, crowded, shaped, single)
+    few = policy_class in UPLINKS and rng.random() < 0.5
+    space = _linked(rng) if few else _grown(rng, unit, crowded, shaped, single)
     if policy_class in APART:
         space = space_of(_asked(rng, space.instance))
     if policy_class in UPLINKS:

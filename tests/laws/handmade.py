@@ -225,5 +225,28 @@ HANDMADE = {
         ),
         objective="throughput",
     ),
+    "gangs that bear few others meet on the uplink of a rack": Instance(
+        nodes=(
+            Node(name="n0", capacity={"cpu": 6}, domains={"rack": "r0"}),
+            Node(name="n1", capacity={"cpu": 6}, domains={"rack": "r1"}),
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{k}",
+                demand={"cpu": 1},
+                cost=(0, k % 2),
+                configurations=(
+                    Configuration(name="c0", replicas=2, traffic=1 + k, sharing=sharing),
+                ),
+            )
+            for k, sharing in enumerate((2, 0, 1, 4))
+        ),
+        policies=(
+            p.UplinkShare(scope="rack", weight=3),
+            p.UplinkLoad(scope="rack", bandwidth=3, weight=1),
+            p.AssignmentCost(at_least=2),
+        ),
+        objective="penalty",
+    ),
 }
 """By what they are about."""

@@ -192,7 +192,10 @@ def _drawn_partly(rng: Random) -> Drawn:
     lower, upper, y = aggregates(rng, CASES, least=0)
     # Some aggregates can be whole, some can be more than that, and some never are.
     sizes = rng.choice([[1, 2, 3, 5, 30], [2, 3, 4], [3, 30]])
-    whole = np.array([rng.choice(sizes) for _ in range(CASES)], np.int64)
+    model = Model("milp")
+    model.add_columns(lower, upper, lower.size)
+    most = np.maximum(model.range_of(y)[1], 1).tolist()
+    whole = np.array([rng.choice([*sizes, high, high + 1]) for high in most], np.int64)
     shape = shapes.Partly(whole)
 
     def reference(v: IntArray) -> IntArray:

@@ -17,7 +17,7 @@ from optalloc.instance.caps import Caps, caps_of, numbers_of, wrong_caps
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.quanta import LARGEST, choose, common, exact
-from optalloc.instance.references import counted_together, unknown_scope
+from optalloc.instance.references import counted_together, tasks_with, unknown_scope
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
@@ -76,7 +76,7 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
         return np.where(traffic > 0, crossing_kinds(columns, self.scope, traffic), -1)
 
     def splits(self, columns: Columns) -> NDArray[np.bool_]:
-        return tasks_of(columns, self.kinds(columns))
+        return tasks_with(columns, self.kinds(columns) >= 0)
 
     def scopes_seen(self, columns: Columns) -> tuple[str, ...]:
         return (self.scope,)
@@ -119,7 +119,7 @@ class UplinkShare(Policy, frozen=True, kw_only=True):
         return crossing_kinds(columns, self.scope, columns.row_sharing)
 
     def splits(self, columns: Columns) -> NDArray[np.bool_]:
-        return tasks_of(columns, self.kinds(columns))
+        return tasks_with(columns, self.kinds(columns) >= 0)
 
     def scopes_seen(self, columns: Columns) -> tuple[str, ...]:
         return (self.scope,)
@@ -130,13 +130,6 @@ class UplinkShare(Policy, frozen=True, kw_only=True):
     def problems(self, instance: Instance) -> Iterator[Fault]:
         yield from unknown_scope(instance, ".scope", self.scope)
         yield from counted_together(instance, (), "")
-
-
-def tasks_of(columns: Columns, kind: IntArray) -> NDArray[np.bool_]:
-    """Which task entries have a row of a kind."""
-    found = np.zeros(columns.tasks, bool)
-    found[columns.row_task[kind >= 0]] = True
-    return found
 
 
 @formulates(UplinkLoad)
@@ -164,10 +157,10 @@ def build_uplink_share(policy: UplinkShare, problem: Problem) -> Metric:
     columns = problem.columns
     domains, domain = problem.domains(policy.scope)
     found = find_crossings(problem, policy.kinds(columns), domain, domains)
-    if found is None or not columns.row_sharing.any():
+    if found is None:
         return Metric()
     sharing = columns.row_sharing[found.like]
-    lacking = np.where(sharing > 0, np.maximum(found.gangs - sharing, 0), 0)
+    lacking = (sharing > 0) * (found.gangs - np.minimum(sharing, found.gangs))
     every = Term(found.family, found.shape, np.ones_like(lacking), found.domain, domains)
     term = Term(
         found.family,

@@ -99,6 +99,8 @@ def _goals(view: View) -> Iterator[tuple[str, bool, Callable[[], float]]]:
     joules = watts * (seconds | horizon)
     kwh = Range.of([float(energy.price_kwh) * float(energy.pue) / 3.6e6])
     price = Range.of(n.price_h for n in instance.nodes) * horizon / Range.of([3600])
+    sent = Range.of(row.traffic for row in rows)
+    yield "traffic", sent.is_small(copies), partial(_sent, instance)
     for name, size in (
         ("power", watts),
         ("energy", joules),
@@ -155,6 +157,12 @@ def _drawn(instance: Instance, quantity: str) -> float:
     draw: Draw = getattr(columns, quantity)
     row = draw.row.astype(float) * columns.task_count[columns.row_task]
     return float(draw.on.sum(dtype=float) + row.sum())
+
+
+def _sent(instance: Instance) -> float:
+    """The most that all rows can send, in quanta."""
+    columns = instance.columns
+    return float((columns.traffic[0].astype(float) * columns.task_count[columns.row_task]).sum())
 
 
 def _rated(instance: Instance, goal: Throughput | MaxMin) -> float:

@@ -198,12 +198,7 @@ HANDMADE = {
     ),
     "gangs cross thin uplinks of racks": Instance(
         nodes=tuple(
-            Node(
-                name=f"n{k}",
-                capacity={"cpu": 2 if k < 4 else 1},
-                domains={"rack": f"r{k // 2}"} if k < 4 else {},
-            )
-            for k in range(5)
+            Node(name=f"n{k}", capacity={"cpu": 4}, domains={"rack": f"r{k}"}) for k in range(2)
         ),
         tasks=tuple(
             Task(
@@ -216,7 +211,7 @@ HANDMADE = {
                 ),
                 required=False,
             )
-            for k in range(3)
+            for k in range(2)
         ),
         policies=(
             p.UplinkLoad(scope="rack", bandwidth={"r0": 4, "r1": 3}, utilisation=0.5),

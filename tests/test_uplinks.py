@@ -14,6 +14,7 @@ from optalloc import Instance, InstanceError, Node, Task, solve
 from optalloc import policies as p
 from optalloc.instance.model import Configuration
 from optalloc.instance.policy import Policy
+from optalloc.instance.uplinks import crossing_kinds
 from optalloc.physics.contention import (
     SharedLevel,
     SharedLink,
@@ -116,6 +117,37 @@ def test_every_heuristic_keeps_the_uplinks(engine: str) -> None:
         result = solve(instance, engine=engine, time_limit=2, deterministic=True)
         assert result.verified
         assert result.objective == (9 if bandwidth and engine != "greedy" else 6)
+
+
+def test_only_rows_that_can_be_partly_inside_are_told_apart() -> None:
+    """Rows of one size that send as much are of one kind, unless they stay in a leaf."""
+    rows = [
+        row(2, 1, traffic=1),
+        row(2, 2, traffic=1),
+        row(2, 3, traffic=2),
+        row(3, 4, traffic=2),
+        row(1, 5, traffic=2),
+        row(2, 6, traffic=1, within="leaf"),
+        row(2, 7, traffic=1, within="node"),
+        row(2, 8, traffic=1, within="half"),
+        row(2, 9, traffic=1, within="pod"),
+    ]
+    # One of two halves of a leaf has a node of another leaf.
+    half, pod = ["h0", "h1", "h1", "h2"], ["p0", "p0", "p0", "p0"]
+    nodes = [
+        Node(name=f"n{k}", device="gpu", devices=4, domains=domains)
+        for k, domains in enumerate(
+            {"leaf": f"leaf{k // 2}", "half": half[k], "pod": pod[k]} for k in range(4)
+        )
+    ]
+    columns = Instance(nodes=nodes, tasks=[gang("a", *rows)]).columns
+
+    def kinds(scope: str) -> list[int]:
+        return [int(kind) for kind in crossing_kinds(columns, scope, columns.traffic[0])]
+
+    assert kinds("leaf") == [0, 0, 1, 2, -1, -1, -1, 0, 0]
+    assert kinds("pod") == [0, 0, 1, 2, -1, -1, -1, -1, -1]
+    assert kinds("node") == [0, 0, 1, 2, -1, 0, -1, 0, 0]
 
 
 def test_nodes_of_a_leaf_are_merged_and_those_of_others_are_not() -> None:

@@ -11,7 +11,6 @@ from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Partly
 from optalloc.formulation.terms import Family, Membership, Placed
-from optalloc.instance.columns import Columns
 from optalloc.instance.factored import Factored
 
 IntArray = NDArray[np.int64]
@@ -43,39 +42,6 @@ class Crossings:
     domain: IntArray
 
 
-def crossing_kinds(columns: Columns, scope: str, seen: IntArray) -> IntArray:
-    """Number the rows whose replicas can be partly inside a domain of a scope, -1 for others.
-
-    Parameters
-    ----------
-    columns, scope
-        The instance and the scope of the domains.
-    seen : (rows,)
-        What the uplinks see of a row; rows of equal numbers have as many replicas, too.
-
-    Returns
-    -------
-    (rows,)
-        Equal numbers for rows of one kind.
-    """
-    apart = (columns.row_replicas > 1) & ~_stays_inside(columns, scope)[columns.row_within]
-    lines = np.stack([columns.row_replicas[apart], seen[apart]])
-    kind = np.full(columns.rows, -1, np.int64)
-    kind[apart] = np.unique(lines, axis=1, return_inverse=True)[1].ravel()
-    return kind
-
-
-def _stays_inside(columns: Columns, scope: str) -> NDArray[np.bool_]:
-    """Whether what stays within a domain of each of `within_scopes` crosses nothing; last: any."""
-    _, outer = columns.scope(scope)
-    inside = np.zeros(len(columns.within_scopes) + 1, bool)
-    for k, name in enumerate(columns.within_scopes):
-        names, inner = columns.scope(name)
-        pairs = np.unique(np.stack([inner, outer])[:, inner >= 0], axis=1)
-        inside[k] = pairs.shape[1] == len(names)
-    return inside
-
-
 def find_crossings(
     problem: Problem, kind: IntArray, domain: IntArray, domains: int
 ) -> Crossings | None:
@@ -86,7 +52,7 @@ def find_crossings(
     problem
         Whatever has rows of a kind is a class of its own in it.
     kind : (rows,)
-        As `crossing_kinds` numbers them.
+        As `optalloc.instance.uplinks` numbers them.
     domain : (nodes,)
         Domain of each node of the problem; -1 for none.
     domains

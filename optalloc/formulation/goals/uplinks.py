@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.building import formulates
-from optalloc.formulation.crossing import crossing_kinds, find_crossings
+from optalloc.formulation.crossing import find_crossings
 from optalloc.formulation.terms import Limit, Metric, Term
 from optalloc.instance.caps import Caps, caps_of, numbers_of, wrong_caps
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.quanta import LARGEST, choose, common, exact
 from optalloc.instance.references import counted_together, tasks_with, unknown_scope
+from optalloc.instance.uplinks import crossing_kinds
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem

@@ -217,6 +217,8 @@ class Counters:
         Unsupported
             Where what single tasks add to shared j cannot be told apart: those that are no sums.
         """
+        if len(self.tracked) != len(own.tracked):
+            raise Unsupported("rules that only some tasks bring about")
         pairs = zip(self.tracked, own.tracked, strict=True)
         return Counters([_joined(*pair) for pair in pairs], self.spent)
 
@@ -495,8 +497,8 @@ def track(problem: Problem, limited: list[int]) -> list[Tracked]:
             if term.beside is not None:
                 reduced += _reduced(term.beside, beside)
             limit = limited.index(i) if i in limited else -1
-            weights = weight * factor
-            tracked.append(Tracked(term, y, beside, reduced, weights, rule, limit, factor, i))
+            of_levels = weight * factor
+            tracked.append(Tracked(term, y, beside, reduced, of_levels, rule, limit, factor, i))
     return tracked
 
 

@@ -42,10 +42,8 @@ class Crossings:
     domain: IntArray
 
 
-def find_crossings(
-    problem: Problem, kind: IntArray, domain: IntArray, domains: int
-) -> Crossings | None:
-    """Count the replicas of gangs in domains, apart for each kind of row; None without gangs.
+def find_crossings(problem: Problem, kind: IntArray, domain: IntArray, domains: int) -> Crossings:
+    """Count the replicas of gangs in domains, apart for each kind of row.
 
     Parameters
     ----------
@@ -68,11 +66,9 @@ def find_crossings(
     rank[rows] = (np.arange(pairs.shape[1]) - start[pairs[0]])[pair.ravel()]
     of_class = np.diff(start)[problem.task_classes.task]
     parts = int(of_class.sum())
-    if not parts or not domains:
-        return None
     owner, within = np.repeat(np.arange(problem.classes), of_class), numbered(of_class)
     placed = []
-    for k in range(int(of_class.max())):
+    for k in range(int(of_class.max(initial=0))):
         mine = np.flatnonzero(within == k)
         member = Membership(parts, owner[mine], mine)
         counted = Factored((rank == k).astype(np.int64))

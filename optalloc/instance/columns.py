@@ -454,7 +454,7 @@ class Columns:
     def traffic(self) -> tuple[IntArray, Fraction]:
         """What each row sends over uplinks, in quanta (rounded up), and the quantum in bytes/s."""
         stated = [row.traffic if row else 0 for row in self.row_configuration]
-        quantum = quanta.choose(stated)
+        quantum = self.scale.quantum("traffic", lambda: quanta.choose(stated))
         return quanta.upward(stated, quantum), quantum
 
     @cached_property

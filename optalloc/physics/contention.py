@@ -19,10 +19,11 @@ from msgspec.structs import replace
 
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Configuration
+from optalloc.instance.training import Job
 from optalloc.physics.collectives import crossing_bytes
 from optalloc.physics.measurements import Contended
 from optalloc.physics.parameters import Parameters
-from optalloc.physics.tables import Exchange, Job, configurations
+from optalloc.physics.tables import Exchange, configurations
 from optalloc.topology.domains import Domains
 
 SHARING = (1, 2, 4, 8)

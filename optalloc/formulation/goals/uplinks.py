@@ -142,8 +142,6 @@ def build_uplink_load(policy: UplinkLoad, problem: Problem) -> Metric:
     )
     domain = domain[problem.node_classes.node]
     found = find_crossings(problem, policy.kinds(columns), domain, caps.size)
-    if found is None:
-        return Metric()
     traffic, limit = policy.traffic(columns)[found.like], Limit("at_most", caps)
     term = Term(found.family, found.shape, traffic, found.domain, caps.size, limit=limit)
     return Metric(((1, term),))
@@ -158,7 +156,7 @@ def build_uplink_share(policy: UplinkShare, problem: Problem) -> Metric:
     columns = problem.columns
     domains, domain = problem.domains(policy.scope)
     found = find_crossings(problem, policy.kinds(columns), domain, domains)
-    if found is None:
+    if not found.gangs:
         return Metric()
     sharing = columns.row_sharing[found.like]
     lacking = (sharing > 0) * (found.gangs - np.minimum(sharing, found.gangs))

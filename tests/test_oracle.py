@@ -43,7 +43,7 @@ RULES = {
     "spread": policies.Spread(groups=["g1"], scope="rack", domains=2),
     "span": policies.Span(scope="rack", domains=1),
     "power cap": policies.PowerCap(scope="rack", watts=2500),
-    "uplinks": policies.UplinkLoad(scope="rack", bandwidth=30.5),
+    "uplinks": policies.UplinkLoad(scope="rack", capacity=30.5),
     "limit": policies.Power(at_most=5000),
     "dependency": policies.Dependency(scope="rack", pairs=[("g0", "g2")]),
     "balance": policies.Balance(resource="cpu", against="memory", ratio=2, weight=1),

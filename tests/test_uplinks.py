@@ -69,8 +69,8 @@ def test_one_of_two_gangs_that_cross_one_thin_uplink_is_left_out(engine: str) ->
     """Two gangs of 4 on leaves of 3, 3 and 2: both cross, and meet on an uplink at least."""
     tasks = [gang(name, row(4, 4, traffic=6e8)) for name in "ab"]
 
-    def best(bandwidth: float) -> float:
-        return optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", bandwidth=bandwidth), engine)
+    def best(capacity: float) -> float:
+        return optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", capacity=capacity), engine)
 
     assert best(12e8) == 8
     assert best(11e8) == 4
@@ -80,26 +80,26 @@ def test_one_of_two_gangs_that_cross_one_thin_uplink_is_left_out(engine: str) ->
 def test_a_gang_stays_inside_where_an_uplink_carries_nothing() -> None:
     """The faster gang would cross the uplinks of both leaves; the other one fits into one."""
     tasks = [gang("a", row(3, 9, traffic=1)), gang("b", row(2, 3, traffic=1))]
-    rule = p.UplinkLoad(scope="leaf", bandwidth={"leaf0": 0})
+    rule = p.UplinkLoad(scope="leaf", capacity={"leaf0": 0})
     assert optimum(leaves(1, 1, 1, 1), tasks, rule) == 3
 
 
 def test_a_slower_row_sends_less() -> None:
     """Both gangs run only if one of them takes the row that sends half as much."""
     tasks = [gang(name, row(4, 4, traffic=2), row(4, 3, traffic=1)) for name in "ab"]
-    assert optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", bandwidth=4, utilisation=0.75)) == 7
-    assert optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", bandwidth=4)) == 8
+    assert optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", capacity=4, utilisation=0.75)) == 7
+    assert optimum(THIRDS, tasks, p.UplinkLoad(scope="leaf", capacity=4)) == 8
 
 
 def test_replicas_outside_of_all_domains_are_outside_of_each() -> None:
     nodes = [*leaves(1, 1), Node(name="far", device="gpu", devices=1)]
     tasks = [gang("a", row(3, 3, traffic=2), row(2, 1, traffic=2))]
-    assert optimum(nodes, tasks, p.UplinkLoad(scope="leaf", bandwidth=1)) == 1
+    assert optimum(nodes, tasks, p.UplinkLoad(scope="leaf", capacity=1)) == 1
 
 
 def test_rows_that_stay_in_a_leaf_send_nothing_over_its_uplink() -> None:
     rows = [row(2, 2, traffic=9, within="leaf"), row(2, 5, traffic=9, within="node")]
-    rule = p.UplinkLoad(scope="leaf", bandwidth=0)
+    rule = p.UplinkLoad(scope="leaf", capacity=0)
     assert optimum(leaves(1, 1), [gang("a", *rows)], rule) == 2
 
 
@@ -107,16 +107,16 @@ def test_rows_that_stay_in_a_leaf_send_nothing_over_its_uplink() -> None:
 def test_every_heuristic_keeps_the_uplinks(engine: str) -> None:
     """Of four gangs of 3 on leaves of 4, 4 and 1 two stay inside; a third one crosses if it may."""
     tasks = [gang(name, row(3, 3, traffic=1, sharing=1)) for name in "abcd"]
-    for bandwidth in (0, 1):
+    for capacity in (0, 1):
         policies = [
-            p.UplinkLoad(scope="leaf", bandwidth=bandwidth), p.UplinkShare(scope="leaf"), RAW
+            p.UplinkLoad(scope="leaf", capacity=capacity), p.UplinkShare(scope="leaf"), RAW
         ]  # fmt: skip
         instance = Instance(
             nodes=leaves(2, 2, 2, 2, 1, 0), tasks=tasks, policies=policies, objective="throughput"
         )
         result = solve(instance, engine=engine, time_limit=2, deterministic=True)
         assert result.verified
-        assert result.objective == (9 if bandwidth and engine != "greedy" else 6)
+        assert result.objective == (9 if capacity and engine != "greedy" else 6)
 
 
 def test_only_rows_that_can_be_partly_inside_are_told_apart() -> None:
@@ -155,7 +155,7 @@ def test_nodes_of_a_leaf_are_merged_and_those_of_others_are_not() -> None:
     from optalloc.objective import read_objective
 
     nodes = leaves(*[1] * 8)
-    rule = p.UplinkLoad(scope="leaf", bandwidth=1)
+    rule = p.UplinkLoad(scope="leaf", capacity=1)
     instance = Instance(nodes=nodes, tasks=[gang("a", row(3, 1, traffic=1))], policies=[rule])
     problem = Problem(instance, read_objective(instance))
     assert problem.node_classes.count.tolist() == [2, 2, 2, 2]
@@ -188,14 +188,14 @@ def test_a_row_that_states_no_sharing_bears_any_number_but_counts() -> None:
 @pytest.mark.parametrize(
     ("policy", "fields", "path"),
     [
-        (p.UplinkLoad(scope="rack", bandwidth=1), {}, "policies[0].scope"),
-        (p.UplinkLoad(scope="leaf", bandwidth={"leaf7": 1}), {}, "policies[0].bandwidth.leaf7"),
-        (p.UplinkLoad(scope="leaf", bandwidth=-1), {}, "policies[0].bandwidth"),
-        (p.UplinkLoad(scope="leaf", bandwidth=1, utilisation=2), {}, "policies[0].utilisation"),
-        (p.UplinkLoad(scope="leaf", bandwidth=1), {"count": 2}, "one by one; task a has a count"),
+        (p.UplinkLoad(scope="rack", capacity=1), {}, "policies[0].scope"),
+        (p.UplinkLoad(scope="leaf", capacity={"leaf7": 1}), {}, "policies[0].capacity.leaf7"),
+        (p.UplinkLoad(scope="leaf", capacity=-1), {}, "policies[0].capacity"),
+        (p.UplinkLoad(scope="leaf", capacity=1, utilisation=2), {}, "policies[0].utilisation"),
+        (p.UplinkLoad(scope="leaf", capacity=1), {"count": 2}, "one by one; task a has a count"),
         (p.UplinkShare(scope="rack"), {}, "policies[0].scope"),
         (p.UplinkShare(scope="leaf"), {"count": 2}, "one by one; task a has a count"),
-        (p.UplinkLoad(scope="leaf", bandwidth=1e30), {}, "traffic: expected numbers"),
+        (p.UplinkLoad(scope="leaf", capacity=1e30), {}, "traffic: expected numbers"),
     ],
 )
 def test_bad_input_is_told_with_its_path(policy: Policy, fields: dict[str, Any], path: str) -> None:

@@ -66,8 +66,8 @@ APART: tuple[Policy, ...] = (
     p.Span(scope="rack"),
     p.Span(scope="node", domains=2),
     p.Span(scope="node", groups=("g0",), kind="service"),
-    p.UplinkLoad(scope="rack", bandwidth={"r0": 2, "r1": 3}, utilisation=0.5),
-    p.UplinkLoad(scope="node", bandwidth=1),
+    p.UplinkLoad(scope="rack", capacity={"r0": 2, "r1": 3}, utilisation=0.5),
+    p.UplinkLoad(scope="node", capacity=1),
     p.UplinkShare(scope="rack"),
     p.UplinkShare(scope="node"),
 )

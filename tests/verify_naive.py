@@ -330,7 +330,7 @@ class Naive:
         return found
 
     def uplink_load(self, policy: p.UplinkLoad) -> Fraction:
-        over, stated = Fraction(0), policy.bandwidth
+        over, stated = Fraction(0), policy.capacity
         for domain, runs in self.crossing(policy.scope).items():
             most = stated.get(domain) if isinstance(stated, dict) else stated
             if most is not None:

@@ -27,7 +27,7 @@ def uplink_load(policy: UplinkLoad, facts: Facts) -> Finding:
     load = sums(len(scope.names), domain, sent)
     value, breaches = 0, []
     for d, name in enumerate(scope.names):
-        cap = cap_of(policy.bandwidth, name)
+        cap = cap_of(policy.capacity, name)
         over = 0 if cap is None else int(load[d]) - policy.cap_in_quanta(cap, columns)
         if cap is not None and over > 0:
             value += over

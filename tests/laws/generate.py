@@ -162,14 +162,14 @@ def _power_cap(rng: Random) -> Fields:
 
 @draws(p.UplinkLoad)
 def _uplink_load(rng: Random) -> Fields:
-    bandwidth: Fields = {"bandwidth": rng.choice([0, 1, 1, 2, 2.5, 3])}
+    capacity: Fields = {"capacity": rng.choice([0, 1, 1, 2, 2.5, 3])}
     if rng.random() < 0.4:
         listed = {rack: rng.choice([0, 1, 2.25, 3]) for rack in RACKS if rng.random() < 0.8}
-        bandwidth = {"bandwidth": listed}
+        capacity = {"capacity": listed}
     if rng.random() < 0.4:
-        bandwidth["utilisation"] = rng.choice([0.5, 0.8])
-    scope = "rack" if isinstance(bandwidth["bandwidth"], dict) else _scope(rng)
-    return {"scope": scope, **bandwidth}
+        capacity["utilisation"] = rng.choice([0.5, 0.8])
+    scope = "rack" if isinstance(capacity["capacity"], dict) else _scope(rng)
+    return {"scope": scope, **capacity}
 
 
 @draws(p.UplinkShare)
@@ -527,10 +527,10 @@ def fitting(policy: Policy, instance: Instance) -> Policy:
         racks = {node.domains.get("rack") for node in instance.nodes}
         caps = {rack: watts for rack, watts in policy.watts.items() if rack in racks}
         return replace(policy, watts=caps)
-    if isinstance(policy, p.UplinkLoad) and isinstance(policy.bandwidth, dict):
+    if isinstance(policy, p.UplinkLoad) and isinstance(policy.capacity, dict):
         racks = {node.domains.get("rack") for node in instance.nodes}
-        caps = {rack: most for rack, most in policy.bandwidth.items() if rack in racks}
-        return replace(policy, bandwidth=caps)
+        caps = {rack: most for rack, most in policy.capacity.items() if rack in racks}
+        return replace(policy, capacity=caps)
     if isinstance(policy, p.PairMoveCost):
         values = instance.columns.attribute(policy.by).values
         costs = {

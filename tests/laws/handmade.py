@@ -214,7 +214,7 @@ HANDMADE = {
             for k in range(2)
         ),
         policies=(
-            p.UplinkLoad(scope="rack", bandwidth={"r0": 4, "r1": 3}, utilisation=0.5),
+            p.UplinkLoad(scope="rack", capacity={"r0": 4, "r1": 3}, utilisation=0.5),
             p.UplinkShare(scope="rack"),
             p.Throughput(raw=True),
         ),
@@ -238,7 +238,7 @@ HANDMADE = {
         ),
         policies=(
             p.UplinkShare(scope="rack", weight=3),
-            p.UplinkLoad(scope="rack", bandwidth=3, weight=1),
+            p.UplinkLoad(scope="rack", capacity=3, weight=1),
             p.AssignmentCost(at_least=2),
         ),
         objective="penalty",

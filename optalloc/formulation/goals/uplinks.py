@@ -29,9 +29,9 @@ IntArray = NDArray[np.int64]
 
 
 class UplinkLoad(Policy, frozen=True, kw_only=True):
-    """Average traffic of gangs over the uplink of every domain within its bandwidth (a rule).
+    """Average traffic of gangs over the uplink of every domain within its capacity (a rule).
 
-    ``sum of traffic(row) over the gangs partly inside the domain <= utilisation * bandwidth``: a
+    ``sum of traffic(row) over the gangs partly inside the domain <= utilisation * capacity``: a
     gang crosses the uplink if some of its replicas are inside and some are not, however many (as
     in a ring or a hierarchical all-reduce). Nodes in no domain of the scope are outside of all. The
     value is the total number of bytes/s beyond. Gangs are stated one by one.
@@ -40,15 +40,15 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
     ----------
     scope
         ``node`` or a domain scope, such as ``leaf``.
-    bandwidth
+    capacity
         Bytes/s of the uplink: of all domains, or by domain name (others: no limit); see
         `optalloc.topology.Domains.uplinks`.
     utilisation
-        Part of the bandwidth that may be used on average.
+        Part of the capacity that may be used on average.
     """
 
     scope: str
-    bandwidth: Caps
+    capacity: Caps
     utilisation: Number = 1
 
     is_rule: ClassVar[bool] = True
@@ -59,16 +59,16 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
         return "B/s"
 
     def quantum(self, columns: Columns) -> Fraction:
-        return common(columns.traffic[1], choose(numbers_of(self.bandwidth)))
+        return common(columns.traffic[1], choose(numbers_of(self.capacity)))
 
     def traffic(self, columns: Columns) -> IntArray:
         """What each row sends over the uplinks that it crosses, in quanta."""
         amount, quantum = columns.traffic
         return amount * int(quantum / self.quantum(columns))
 
-    def cap_in_quanta(self, bandwidth: Number, columns: Columns) -> int:
+    def cap_in_quanta(self, capacity: Number, columns: Columns) -> int:
         """What an uplink carries, rounded down; one above all that could be sent has no limit."""
-        usable = exact(bandwidth) * exact(self.utilisation)
+        usable = exact(capacity) * exact(self.utilisation)
         return min(floor(usable / self.quantum(columns)), LARGEST // 2)
 
     def kinds(self, columns: Columns) -> IntArray:
@@ -87,7 +87,7 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
 
     def problems(self, instance: Instance) -> Iterator[Fault]:
         yield from unknown_scope(instance, ".scope", self.scope)
-        yield from wrong_caps(instance, ".bandwidth", self.scope, self.bandwidth)
+        yield from wrong_caps(instance, ".capacity", self.scope, self.capacity)
         if not 0 < self.utilisation <= 1:
             path = ".utilisation"
             yield path, f"expected a number above 0 and at most 1, got {self.utilisation}"
@@ -138,7 +138,7 @@ def build_uplink_load(policy: UplinkLoad, problem: Problem) -> Metric:
     """Traffic of the gangs that cross, summed per domain."""
     columns = problem.columns
     caps, domain = caps_of(
-        columns, policy.scope, policy.bandwidth, lambda b: policy.cap_in_quanta(b, columns)
+        columns, policy.scope, policy.capacity, lambda b: policy.cap_in_quanta(b, columns)
     )
     domain = domain[problem.node_classes.node]
     found = find_crossings(problem, policy.kinds(columns), domain, caps.size)

@@ -83,7 +83,7 @@ def gangs(
         tasks=entries,
         policies=[
             Throughput(raw=True),
-            *([] if uplink is None else [UplinkLoad(scope="leaf", bandwidth=uplink)]),
+            *([] if uplink is None else [UplinkLoad(scope="leaf", capacity=uplink)]),
         ],
         objective="throughput",
     )

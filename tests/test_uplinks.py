@@ -14,7 +14,7 @@ from optalloc import Instance, InstanceError, Node, Task, solve
 from optalloc import policies as p
 from optalloc.instance.model import Configuration
 from optalloc.instance.policy import Policy
-from optalloc.instance.uplinks import crossing_kinds
+from optalloc.instance.uplinks import crossing_kinds, traffic_of
 from optalloc.physics.contention import (
     SharedLevel,
     SharedLink,
@@ -143,7 +143,7 @@ def test_only_rows_that_can_be_partly_inside_are_told_apart() -> None:
     columns = Instance(nodes=nodes, tasks=[gang("a", *rows)]).columns
 
     def kinds(scope: str) -> list[int]:
-        return [int(kind) for kind in crossing_kinds(columns, scope, columns.traffic[0])]
+        return [int(kind) for kind in crossing_kinds(columns, scope, traffic_of(columns)[0])]
 
     assert kinds("leaf") == [0, 0, 1, 2, -1, -1, -1, 0, 0]
     assert kinds("pod") == [0, 0, 1, 2, -1, -1, -1, -1, -1]

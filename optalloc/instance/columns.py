@@ -451,18 +451,6 @@ class Columns:
         return np.array([t.weight for t in self.instance.tasks], float)
 
     @cached_property
-    def traffic(self) -> tuple[IntArray, Fraction]:
-        """What each row sends over uplinks, in quanta (rounded up), and the quantum in bytes/s."""
-        stated = [row.traffic if row else 0 for row in self.row_configuration]
-        quantum = self.scale.quantum("traffic", lambda: quanta.choose(stated))
-        return quanta.upward(stated, quantum), quantum
-
-    @cached_property
-    def row_sharing(self) -> IntArray:
-        """Class of sharing of each row; 0 for any number."""
-        return np.array([row.sharing if row else 0 for row in self.row_configuration], np.int64)
-
-    @cached_property
     def request_rate(self) -> FloatArray:
         """Requests/s of each replica of a row."""
         stated = np.array([task.requests_s for task in self.instance.tasks], float)

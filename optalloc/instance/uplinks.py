@@ -1,16 +1,36 @@
-"""Which rows can cross the uplinks of domains: be partly inside one, and partly outside."""
+"""What rows state of uplinks, and which can cross those of domains: be partly inside one."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.instance import quanta
+from optalloc.instance.policy import once
+
 if TYPE_CHECKING:
     from optalloc.instance.columns import Columns
 
 IntArray = NDArray[np.int64]
+
+
+def traffic_of(columns: Columns) -> tuple[IntArray, Fraction]:
+    """What each row sends over uplinks, in quanta (rounded up), and the quantum in bytes/s."""
+    return once(columns, "traffic", lambda: _traffic_of(columns))
+
+
+def _traffic_of(columns: Columns) -> tuple[IntArray, Fraction]:
+    stated = [row.traffic if row else 0 for row in columns.row_configuration]
+    quantum = columns.scale.quantum("traffic", lambda: quanta.choose(stated))
+    return quanta.upward(stated, quantum), quantum
+
+
+def sharing_of(columns: Columns) -> IntArray:
+    """Most gangs on the uplinks of each row; 0 for any number."""
+    return np.array([row.sharing if row else 0 for row in columns.row_configuration], np.int64)
 
 
 def crossing_kinds(columns: Columns, scope: str, seen: IntArray) -> IntArray:

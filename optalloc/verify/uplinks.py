@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from optalloc.formulation.goals.uplinks import UplinkLoad, UplinkShare
 from optalloc.instance.caps import cap_of
 from optalloc.instance.model import NODE
+from optalloc.instance.uplinks import sharing_of, traffic_of
 from optalloc.verify.facts import Facts, products, sums
 from optalloc.verify.finding import Breach, Finding, checks
 from optalloc.verify.words import counted, number, stated, with_unit
@@ -22,8 +23,9 @@ def uplink_load(policy: UplinkLoad, facts: Facts) -> Finding:
     """Add up, by domain, what the gangs partly inside send."""
     columns, scope = facts.columns, facts.scope(policy.scope)
     row, domain = _crossings(facts, policy.scope)
-    traffic, quantum = columns.traffic[0][row], policy.quantum(columns)
-    sent = products(traffic, np.array([int(columns.traffic[1] / quantum)], np.int64))
+    traffic, stated_in = traffic_of(columns)
+    quantum = policy.quantum(columns)
+    sent = products(traffic[row], np.array([int(stated_in / quantum)], np.int64))
     load = sums(len(scope.names), domain, sent)
     value, breaches = 0, []
     for d, name in enumerate(scope.names):
@@ -54,13 +56,14 @@ def _crowded(
     policy: UplinkShare, facts: Facts, row: IntArray, domain: IntArray
 ) -> Iterator[Breach]:
     columns, names = facts.columns, facts.scope(policy.scope).names
+    sharing = sharing_of(columns)
     for d in np.unique(domain).tolist():
         here = row[domain == d]
-        limited = here[columns.row_sharing[here] > 0]
+        limited = here[sharing[here] > 0]
         if not limited.size:
             continue
-        first = int(limited[np.argmin(columns.row_sharing[limited])])
-        most = int(columns.row_sharing[first])
+        first = int(limited[np.argmin(sharing[limited])])
+        most = int(sharing[first])
         if here.size > most:
             gangs, task = counted(int(here.size), "gang"), int(columns.row_task[first])
             message = (

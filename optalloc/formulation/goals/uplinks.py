@@ -18,7 +18,7 @@ from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.quanta import LARGEST, choose, common, exact
 from optalloc.instance.references import counted_together, tasks_with, unknown_scope
-from optalloc.instance.uplinks import crossing_kinds
+from optalloc.instance.uplinks import crossing_kinds, sharing_of, traffic_of
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
@@ -59,11 +59,11 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
         return "B/s"
 
     def quantum(self, columns: Columns) -> Fraction:
-        return common(columns.traffic[1], choose(numbers_of(self.capacity)))
+        return common(traffic_of(columns)[1], choose(numbers_of(self.capacity)))
 
     def traffic(self, columns: Columns) -> IntArray:
         """What each row sends over the uplinks that it crosses, in quanta."""
-        amount, quantum = columns.traffic
+        amount, quantum = traffic_of(columns)
         return amount * int(quantum / self.quantum(columns))
 
     def cap_in_quanta(self, capacity: Number, columns: Columns) -> int:
@@ -73,7 +73,7 @@ class UplinkLoad(Policy, frozen=True, kw_only=True):
 
     def kinds(self, columns: Columns) -> IntArray:
         """Kinds of the rows that may send something over an uplink (-1: others)."""
-        traffic = columns.traffic[0]
+        traffic = traffic_of(columns)[0]
         return np.where(traffic > 0, crossing_kinds(columns, self.scope, traffic), -1)
 
     def splits(self, columns: Columns) -> NDArray[np.bool_]:
@@ -117,7 +117,7 @@ class UplinkShare(Policy, frozen=True, kw_only=True):
 
     def kinds(self, columns: Columns) -> IntArray:
         """Kinds of the rows that may cross an uplink (-1: others)."""
-        return crossing_kinds(columns, self.scope, columns.row_sharing)
+        return crossing_kinds(columns, self.scope, sharing_of(columns))
 
     def splits(self, columns: Columns) -> NDArray[np.bool_]:
         return tasks_with(columns, self.kinds(columns) >= 0)
@@ -158,7 +158,7 @@ def build_uplink_share(policy: UplinkShare, problem: Problem) -> Metric:
     found = find_crossings(problem, policy.kinds(columns), domain, domains)
     if not found.gangs:
         return Metric()
-    sharing = columns.row_sharing[found.like]
+    sharing = sharing_of(columns)[found.like]
     lacking = (sharing > 0) * (found.gangs - np.minimum(sharing, found.gangs))
     every = Term(found.family, found.shape, np.ones_like(lacking), found.domain, domains)
     term = Term(

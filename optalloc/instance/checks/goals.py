@@ -14,6 +14,7 @@ from optalloc.instance import quanta
 from optalloc.instance.checks.view import View
 from optalloc.instance.model import Configuration, Instance
 from optalloc.instance.policy import Fault, Number, Policy
+from optalloc.instance.uplinks import traffic_of
 
 if TYPE_CHECKING:
     from optalloc.instance.columns import Draw
@@ -162,7 +163,8 @@ def _drawn(instance: Instance, quantity: str) -> float:
 def _sent(instance: Instance) -> float:
     """The most that all rows can send, in quanta."""
     columns = instance.columns
-    return float((columns.traffic[0].astype(float) * columns.task_count[columns.row_task]).sum())
+    sent, _ = traffic_of(columns)
+    return float((sent.astype(float) * columns.task_count[columns.row_task]).sum())
 
 
 def _rated(instance: Instance, goal: Throughput | MaxMin) -> float:

@@ -68,7 +68,7 @@ def find_crossings(problem: Problem, kind: IntArray, domain: IntArray, domains: 
     parts = int(of_class.sum())
     owner, within = np.repeat(np.arange(problem.classes), of_class), numbered(of_class)
     placed = []
-    for k in range(int(of_class.max(initial=0))):
+    for k in np.unique(within).tolist():
         mine = np.flatnonzero(within == k)
         member = Membership(parts, owner[mine], mine)
         counted = Factored((rank == k).astype(np.int64))

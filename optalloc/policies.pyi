@@ -24,3 +24,5 @@ from optalloc.formulation.goals.span import Span as Span
 from optalloc.formulation.goals.spread import Spread as Spread
 from optalloc.formulation.goals.throughput import MaxMin as MaxMin
 from optalloc.formulation.goals.throughput import Throughput as Throughput
+from optalloc.formulation.goals.uplinks import UplinkLoad as UplinkLoad
+from optalloc.formulation.goals.uplinks import UplinkShare as UplinkShare

@@ -28,7 +28,13 @@ from optalloc.verify import verify
 
 GROUPS = [Group(name=f"g{i}") for i in range(3)]
 FAST = [
-    Configuration(name=f"{n} in a {scope or 'cluster'}", replicas=n, within=scope, throughput=rate)
+    Configuration(
+        name=f"{n} in a {scope or 'cluster'}",
+        replicas=n,
+        within=scope,
+        throughput=rate,
+        traffic=rate / 2,
+    )
     for n, scope, rate in ((2, "rack", 20), (2, "", 15), (4, "", 25))
 ]
 RULES = {
@@ -37,6 +43,7 @@ RULES = {
     "spread": policies.Spread(groups=["g1"], scope="rack", domains=2),
     "span": policies.Span(scope="rack", domains=1),
     "power cap": policies.PowerCap(scope="rack", watts=2500),
+    "uplinks": policies.UplinkLoad(scope="rack", capacity=30.5),
     "limit": policies.Power(at_most=5000),
     "dependency": policies.Dependency(scope="rack", pairs=[("g0", "g2")]),
     "balance": policies.Balance(resource="cpu", against="memory", ratio=2, weight=1),
@@ -333,6 +340,10 @@ def test_a_policy_that_cannot_be_followed_is_told() -> None:
     with pytest.raises(OptallocError, match="cannot follow response-limit"):
         oracle.place(task)
     assert oracle.tasks() == ()
+    oracle = Oracle(cluster(policies.UplinkShare(scope="rack")))
+    assert oracle.place(Task(name="web", demand={"cpu": 2}))
+    with pytest.raises(OptallocError, match="cannot follow uplink-share: rules that only some"):
+        oracle.place(Task(name="gang", configurations=FAST))
 
 
 # -- better placements -------------------------------------------------------------------------

@@ -66,6 +66,10 @@ APART: tuple[Policy, ...] = (
     p.Span(scope="rack"),
     p.Span(scope="node", domains=2),
     p.Span(scope="node", groups=("g0",), kind="service"),
+    p.UplinkLoad(scope="rack", capacity={"r0": 2, "r1": 3}, utilisation=0.5),
+    p.UplinkLoad(scope="node", capacity=1),
+    p.UplinkShare(scope="rack"),
+    p.UplinkShare(scope="node"),
 )
 """Policies that speak of gangs one by one."""
 CROWDED = 63 / 64
@@ -125,6 +129,8 @@ def configurations(draw: st.DrawFn, device: str) -> tuple[Configuration, ...]:
             demand=draw(st.sampled_from([{}, {"cpu": 2, "mem": 1}, {"mem": 3.5}])),
             within=draw(st.sampled_from(["", "", "rack", "node"])),
             per_node=draw(st.sampled_from([0, 0, 1])),
+            traffic=draw(small(0, 1, 1.5)),
+            sharing=draw(st.integers(0, 3)),
         )
         for c in range(draw(st.integers(1, 2)))
     )

@@ -318,6 +318,35 @@ class Naive:
             if every or name in spoken
         )
 
+    def crossing(self, scope: str) -> dict[str, list[Run]]:
+        """By domain, the runs that are partly inside."""
+        found: dict[str, list[Run]] = {}
+        for run in self.runs:
+            names = [self.domain(n, scope) for n, k in run.nodes.items() for _ in range(k)]
+            whole = run.configuration.replicas if run.configuration else run.task.replicas
+            for domain, inside in Counter(name for name in names if name is not None).items():
+                if inside < whole:
+                    found.setdefault(domain, []).append(run)
+        return found
+
+    def uplink_load(self, policy: p.UplinkLoad) -> Fraction:
+        over, stated = Fraction(0), policy.capacity
+        for domain, runs in self.crossing(policy.scope).items():
+            most = stated.get(domain) if isinstance(stated, dict) else stated
+            if most is not None:
+                sent = sum(Fraction(r.configuration.traffic) for r in runs if r.configuration)
+                over += max(sent - Fraction(most) * Fraction(policy.utilisation), Fraction(0))
+        return over
+
+    def uplink_share(self, policy: p.UplinkShare) -> int:
+        return sum(
+            max([0, *(len(runs) - k for k in map(self.bears, runs) if k)])
+            for runs in self.crossing(policy.scope).values()
+        )
+
+    def bears(self, run: Run) -> int:
+        return run.configuration.sharing if run.configuration else 0
+
     def dependency(self, policy: p.Dependency) -> int:
         return sum(
             domain not in self.domains(second, policy.scope)

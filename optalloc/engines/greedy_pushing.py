@@ -135,6 +135,8 @@ class Pushing:
         for one in self.state.contributors(tracked, owner):
             if limit.sense == "at_least" and len(taken) >= missing:
                 break
+            if limit.sense == "at_most" and not tracked.breaks(owner):
+                break
             if one.node not in self.state.x.get(one.block, {}):
                 continue
             change, _ = tracked.change(one.index, np.full(one.index.size, -one.amount))
@@ -161,7 +163,7 @@ class Pushing:
         optional = [one for one, must in zip(found, required, strict=True) if not must]
         for one in optional:
             number = self.state.x.get(one.block, {}).get(one.node, 0)
-            if number:
+            if number and tracked.breaks(owner):
                 self.take(one.block, one.node, number)
         return bool(optional)
 

@@ -215,6 +215,9 @@ class State:
             at, step = reach
             view.separable &= link.separable
             domain = link.placed.domain[view.nodes[at]]
+            if not link.monotone:
+                # The first of many can cost what all of them do not.
+                step = step * view.room[at]
             for part in parts:
                 change, owner = link.change(part * link.placed.domains + domain, step)
                 found.append(Changes(link.tracked, at, change, owner))
@@ -308,19 +311,20 @@ class State:
     def contributors(self, tracked: Tracked, owner: int) -> list[Contributor]:
         """All replicas that add to one j of a term; of an implication, those that imply."""
         found: list[Contributor] = []
-        aggregates = np.flatnonzero(tracked.term.owner == owner)
+        aggregates = tracked.aggregates(owner)
+        together = tracked.term.beside is not None and tracked.blocks
         relief: dict[tuple[int, int], int] = {}
         for link in self.links:
             if link.tracked is tracked:
-                index = np.array([owner]) if link.beside else aggregates
+                index = aggregates[link.beside]
                 part, domain = np.divmod(index, link.placed.domains)
                 own = self._contributors(link, np.unique(part), np.unique(domain))
                 found += own
-                for c in own if tracked.term.beside is not None else ():
+                for c in own if together else ():
                     change, _ = link.change(c.index, np.full(c.index.size, -c.amount))
                     where = c.block, c.node
                     relief[where] = relief.get(where, 0) - int(change.sum())
-        if tracked.term.beside is None:
+        if not together:
             return found
         # What a replica takes with it, of the aggregates and of those beside.
         none = np.zeros(0, np.int64)

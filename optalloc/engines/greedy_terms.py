@@ -12,7 +12,7 @@ from optalloc.engines.protocol import Unsupported
 from optalloc.formulation.encoding import whole
 from optalloc.formulation.problem import Problem
 from optalloc.formulation.shapes import Identity
-from optalloc.formulation.terms import Limit, Membership, Placed, Term
+from optalloc.formulation.terms import Family, Limit, Membership, Placed, Term
 from optalloc.instance.quanta import exact
 
 IntArray = NDArray[np.int64]
@@ -29,8 +29,8 @@ class Tracked:
     ----------
     term
         A term whose values are summed (or folded by outer) over j.
-    y
-        Its aggregates now, but those beside.
+    y, beside
+        Its aggregates now, and those of the term beside it.
     reduced
         Its j now.
     weight, levels
@@ -48,6 +48,7 @@ class Tracked:
 
     term: Term
     y: IntArray
+    beside: IntArray
     reduced: IntArray
     weight: IntArray
     rule: bool
@@ -74,7 +75,7 @@ class Tracked:
         limit = self.term.limit
         return (
             self.rule
-            and self.term.shape.arity == 1
+            and all(side.shape.arity == 1 and side.shape.monotone for side in self.term.sides)
             and limit is not None
             and limit.sense == "at_most"
         )
@@ -84,16 +85,14 @@ class Tracked:
     ) -> tuple[IntArray, IntArray]:
         """What adding to single aggregates, each by itself, changes, and the j of each."""
         term = self.term
-        if beside:
-            return step, index
+        if beside and term.beside is not None:
+            return _stepped(term.beside, index, self.beside[index], step)
         if self._fold is not None:
             return self._fold.change(index, self.y[index] + step), term.owner[index]
         if self._identity:
             k, change = index, step
         elif term.shape.arity == 1:
-            shape, y = term.shape.at(index), self.y[index]
-            k = index
-            change = shape.value(y + step) - shape.value(y)
+            return _stepped(term, index, self.y[index], step)
         else:
             half = self.y.size // 2
             k = index % half
@@ -113,20 +112,22 @@ class Tracked:
     def add(self, index: IntArray, amount: IntArray, beside: bool = False) -> int:
         """Add to aggregates (an index may repeat); what that changes in the sum of all j."""
         if beside:
-            return self._change(index, amount)
+            return self._add_beside(index, amount)
         if index.size == 1 and self._identity and self._fold is None:
             return self._add_single(int(index[0]), int(amount[0]))
-        if index.size > 1:
-            index, inverse = np.unique(index, return_inverse=True)
-            total = np.zeros(index.size, np.int64)
-            np.add.at(total, inverse.ravel(), amount)
-            amount = total
+        index, amount = _once_each(index, amount)
         if self.term.shape.arity == 1:
             return self._add_one(index, amount)
         # Two places of one shape may change together: one after the other.
         first = index < self.y.size // 2
         changed = self._add_one(index[first], amount[first])
         return changed + self._add_one(index[~first], amount[~first])
+
+    def _add_beside(self, index: IntArray, amount: IntArray) -> int:
+        index, amount = _once_each(index, amount)
+        change, owner = self.change(index, amount, beside=True)
+        self.beside[index] += amount
+        return self._change(owner, change)
 
     def _add_single(self, index: int, amount: int) -> int:
         """As `add` for one aggregate that is its own value: the most frequent case by far."""
@@ -160,6 +161,20 @@ class Tracked:
             self._broken.update(owner[breaks].tolist())
         return int(change.sum())
 
+    def aggregates(self, owner: int) -> list[IntArray]:
+        """The aggregates of one j, and those beside; where more can be less, those that count."""
+        found = []
+        for side, y in zip(self.term.sides, (self.y, self.beside), strict=False):
+            index = np.flatnonzero(side.owner == owner)
+            if not side.shape.monotone:
+                index = index[side.shape.at(index).value(y[index]) != 0]
+            found.append(index)
+        return found
+
+    def breaks(self, owner: int) -> bool:
+        """Whether the rule of one j does not hold."""
+        return owner in self._broken
+
     def broken(self) -> list[int]:
         """The j whose rule does not hold."""
         return sorted(self._broken)
@@ -175,7 +190,8 @@ class Tracked:
     def copied(self) -> Tracked:
         """The same, to go on apart."""
         made = copy(self)
-        made.y, made.reduced, made._broken = self.y.copy(), self.reduced.copy(), set(self._broken)
+        made.y, made.beside = self.y.copy(), self.beside.copy()
+        made.reduced, made._broken = self.reduced.copy(), set(self._broken)
         made._fold = None if self._fold is None else self._fold.copied()
         return made
 
@@ -201,6 +217,8 @@ class Counters:
         Unsupported
             Where what single tasks add to shared j cannot be told apart: those that are no sums.
         """
+        if len(self.tracked) != len(own.tracked):
+            raise Unsupported("rules that only some tasks bring about")
         pairs = zip(self.tracked, own.tracked, strict=True)
         return Counters([_joined(*pair) for pair in pairs], self.spent)
 
@@ -225,6 +243,22 @@ def _counts_alike(a: Term, b: Term) -> bool:
         pairs.append((a.limit.bound, b.limit.bound))
     pairs += [(a.shape.value(y), b.shape.value(y)) for y in (a.family.constant + k for k in PROBES)]
     return all(np.array_equal(*pair) for pair in pairs)
+
+
+def _stepped(term: Term, index: IntArray, y: IntArray, step: IntArray) -> tuple[IntArray, IntArray]:
+    """What steps of single aggregates, which are y now, change in a sum; and the j of each."""
+    shape = term.shape.at(index)
+    return (shape.value(y + step) - shape.value(y)) * term.factor[index], term.owner[index]
+
+
+def _once_each(index: IntArray, amount: IntArray) -> tuple[IntArray, IntArray]:
+    """Add up what goes to the same aggregates."""
+    if index.size <= 1:
+        return index, amount
+    index, inverse = np.unique(index, return_inverse=True)
+    total = np.zeros(index.size, np.int64)
+    np.add.at(total, inverse.ravel(), amount)
+    return index, total
 
 
 @dataclass
@@ -332,6 +366,11 @@ class Link:
         if member is None:
             return [0]
         return [int(p) for p in member.part[self.parts[task_class] : self.parts[task_class + 1]]]
+
+    @property
+    def monotone(self) -> bool:
+        """Whether more replicas change a term in the same direction as one does."""
+        return self.tracked.term.sides[self.beside].shape.monotone
 
     @property
     def separable(self) -> bool:
@@ -452,21 +491,32 @@ def track(problem: Problem, limited: list[int]) -> list[Tracked]:
         for factor, term in metric.terms:
             if not rule and not weight.any() and i not in limited:
                 continue
-            # Zeros that are never looked at cost no memory, and there can be millions of them.
-            constant = term.family.constant
-            y = constant.copy() if constant.any() else np.zeros(constant.size, np.int64)
+            y, *others = (_start(family) for family in term.families)
+            beside = others[0] if others else np.zeros(0, np.int64)
             reduced = _reduced(term, y)
+            if term.beside is not None:
+                reduced += _reduced(term.beside, beside)
             limit = limited.index(i) if i in limited else -1
-            tracked.append(Tracked(term, y, reduced, weight * factor, rule, limit, factor, i))
+            of_levels = weight * factor
+            tracked.append(Tracked(term, y, beside, reduced, of_levels, rule, limit, factor, i))
     return tracked
 
 
+def _start(family: Family) -> IntArray:
+    """The constants of a family.
+
+    Zeros that are never looked at cost no memory, and there can be millions of them.
+    """
+    constant = family.constant
+    return constant.copy() if constant.any() else np.zeros(constant.size, np.int64)
+
+
 def _reduced(term: Term, y: IntArray) -> IntArray:
-    """The j of a term for the constants of what lies beside."""
+    """The j of a term, but for what lies beside."""
     reduced = np.zeros(term.owners, np.int64)
     if term.reduce != "sum":
         fold = Fold.of(term, y)
         reduced += fold.sign * fold.top
     elif (values := term.shape.value(y)).any():
         np.add.at(reduced, term.owner, values * term.factor)
-    return reduced if term.beside is None else reduced + term.beside.constant
+    return reduced

@@ -28,7 +28,12 @@ class _Tracked:
     term: Term
     y: IntArray
     folded: IntArray
-    beside: IntArray
+    beside: _Tracked | None
+
+    @property
+    def reduced(self) -> IntArray:
+        """The j, with what lies beside."""
+        return self.folded if self.beside is None else self.folded + self.beside.folded
 
 
 class Effects:
@@ -87,7 +92,7 @@ class Effects:
         else:
             folded[term.owner] = value
             np.maximum.at(folded, term.owner, value)
-        beside = self._aggregates(term.beside) if term.beside else np.zeros_like(folded)
+        beside = self._track(policy, factor, term.beside) if term.beside else None
         return _Tracked(policy, factor, term, y, folded, beside)
 
     def _aggregates(self, family: Family) -> IntArray:
@@ -127,17 +132,15 @@ class Effects:
         """Change of a term's value by node."""
         term = tracked.term
         keys, change = self._of_family(tracked, row, task)
-        if term.beside is not None:
-            node, owner, delta = self._steps(term.beside, row, task)
-            keys, which = np.unique(
-                np.append(keys, node * term.owners + owner), return_inverse=True
-            )
+        if tracked.beside is not None:
+            others, delta = self._of_family(tracked.beside, row, task)
+            keys, which = np.unique(np.append(keys, others), return_inverse=True)
             together = np.zeros(keys.size, np.int64)
             np.add.at(together, which.ravel(), np.append(change, delta))
             change = together
         owner = keys % term.owners
         if term.limit is not None:
-            reduced, bound = (tracked.folded + tracked.beside)[owner], term.limit.bound[owner]
+            reduced, bound = tracked.reduced[owner], term.limit.bound[owner]
             sign = 1 if term.limit.sense == "at_most" else -1
             change = np.maximum(sign * (reduced + change - bound), 0) - np.maximum(
                 sign * (reduced - bound), 0

@@ -167,7 +167,9 @@ def merge_nodes(
         return NodeClasses(every, np.ones(columns.nodes, np.int64), every)
     lines = [columns.capacity[columns.node_entry]]
     lines.append(allowed.mask[:, columns.node_entry].T.astype(np.int64))
-    lines += [columns.scope(name)[1][:, None] for name in columns.within_scopes]
+    seen = {scope for policy in policies for scope in policy.scopes_seen(columns)}
+    scopes = dict.fromkeys([*columns.within_scopes, *sorted(seen)])
+    lines += [columns.scope(name)[1][:, None] for name in scopes]
     draws = (columns.power, columns.energy, columns.money)
     lines += [draw.on[:, None] for draw in draws]
     for factored in (*columns.demand, columns.cost, *(draw.share for draw in draws)):
@@ -182,9 +184,11 @@ def merge_nodes(
 def sees_no_tasks(columns: Columns, policies: Iterable[Policy]) -> bool:
     """Whether it does not matter to any node whose replicas it has, if these look alike to it.
 
-    Policies for which identical nodes can be merged see the replicas on a node, not their tasks.
+    Policies for which identical nodes can be merged see the replicas on a node, not their tasks,
+    unless they split these.
     """
-    return not columns.current_task.size and all(policy.merges_nodes for policy in policies)
+    blind = (p.merges_nodes and not p.splits(columns).any() for p in policies)
+    return not columns.current_task.size and all(blind)
 
 
 def _sees_no_nodes(policy: Policy) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import ceil, floor
 
@@ -38,6 +38,8 @@ class Encoding:
     pairs : int
         The columns x are the first ones, in the order of ``problem.pairs`` (none where replicas
         can be dealt out to sets of nodes that nest).
+    shaped
+        Encodings of families under shapes, by these and the side: terms can share them.
     """
 
     problem: Problem
@@ -45,6 +47,7 @@ class Encoding:
     y_of_choice: IntArray
     w_of_spot: IntArray
     pairs: int
+    shaped: dict[tuple[int, int, Side], tuple[Family, Shape, Linear]] = field(default_factory=dict)
 
     @property
     def decisions(self) -> int:
@@ -389,8 +392,7 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     model = encoding.model
     mixed = bool(np.any(term.factor < 0) and np.any(term.factor > 0))
     inner: Side = "exact" if mixed else _flipped(side, bool(np.any(term.factor < 0)))
-    y, shape, term = _counted(expand(encoding, term.family), term)
-    shaped = shape.encode(model, y, inner)
+    shaped, term = _shaped(encoding, term, inner)
     for link in term.linked:
         room = shaped.scaled(-link.capacity)
         model.add_rows(expand(encoding, link.family).plus(room), high=0)
@@ -401,7 +403,22 @@ def _reduced(encoding: Encoding, term: Term, side: Side) -> Linear:
     else:
         fold = largest if term.reduce == "max" else smallest
         total = fold(model, values, term.owner, term.owners, side)
-    return total if term.beside is None else total.plus(expand(encoding, term.beside)).combined()
+    if term.beside is not None:
+        total = total.plus(_reduced(encoding, term.beside, side)).combined()
+    return total
+
+
+def _shaped(encoding: Encoding, term: Term, side: Side) -> tuple[Linear, Term]:
+    """Encode a term's shapes, once for all terms that share them; and the term that is left."""
+    # The family and the shape are kept, so that no others get their numbers.
+    key = id(term.family), id(term.shape), side
+    if key in encoding.shaped:
+        return encoding.shaped[key][2], term
+    y, shape, counted = _counted(expand(encoding, term.family), term)
+    shaped = shape.encode(encoding.model, y, side)
+    if counted is term:
+        encoding.shaped[key] = term.family, term.shape, shaped
+    return shaped, counted
 
 
 def _counted(y: Linear, term: Term) -> tuple[Linear, Shape, Term]:

@@ -32,7 +32,7 @@ class Evaluator:
         folded = self._folded(term)
         if term.beside is None:
             return folded
-        return folded + self.expression(expand(self.encoding, term.beside))
+        return folded + self.reduced(term.beside)
 
     def _folded(self, term: Term) -> IntArray:
         y = self.expression(expand(self.encoding, term.family))

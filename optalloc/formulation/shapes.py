@@ -30,6 +30,8 @@ class Shape(ABC):
     """
 
     arity: int = 1
+    monotone: bool = True
+    """Whether the value only rises, or only falls, where one of the aggregates grows."""
 
     @abstractmethod
     def value(self, y: IntArray) -> IntArray:
@@ -222,6 +224,74 @@ class Steps(Shape):
             raise UnsupportedSide("steps are counted from 0: the aggregate can be negative")
         columns = model.add_columns(self.value(low), self.value(high), y.size)
         return high, Linear.of_columns(columns)
+
+
+@dataclass(frozen=True)
+class Partly(Shape):
+    """Some, but not all: ``[1 <= y < whole]`` for ``y >= 0``.
+
+    Of the replicas of a gang in a domain it says whether the gang is partly inside.
+
+    Parameters
+    ----------
+    whole : (aggregates,)
+        How many are all.
+    """
+
+    whole: IntArray
+    monotone = False
+
+    def value(self, y: IntArray) -> IntArray:
+        return ((y >= 1) & (y < self.whole)).astype(np.int64)
+
+    def at(self, index: IntArray) -> Shape:
+        return Partly(self.whole[index])
+
+    def bounds(self, low: IntArray, high: IntArray) -> tuple[IntArray, IntArray]:
+        surely = (low >= 1) & (high < self.whole)
+        possibly = np.maximum(low, 1) <= np.minimum(high, self.whole - 1)
+        return surely.astype(np.int64), possibly.astype(np.int64)
+
+    def milp(self, model: Model, y: Linear, side: Side) -> Linear:
+        high, most, partly = self._columns(model, y)
+        if side != "under":
+            # All are here, or none unless some are: y >= whole * b, y <= most * z + high * b.
+            all_here, place = self._all_here(model, high)
+            model.add_rows(y.take(place).plus(all_here.scaled(-self.whole[place])), low=0)
+            room = partly.scaled(most).plus(y.scaled(-1))
+            model.add_rows(room.plus(all_here.scaled(high[place]).summed(place, y.size)), low=0)
+        if side != "over":
+            model.add_rows(y.plus(partly.scaled(-1)), low=0)
+            beyond = high - most
+            model.add_rows(y.plus(partly.scaled(beyond)), high=most + beyond)
+        return partly
+
+    def cpsat(self, model: Model, y: Linear, side: Side) -> Linear:
+        high, most, partly = self._columns(model, y)
+        if side != "under":
+            all_here, place = self._all_here(model, high)
+            model.add_rows(y.take(place), low=self.whole[place], literal=all_here.column)
+            none = Linear.of_columns(model.add_columns(0, 1, y.size))
+            model.add_rows(y, high=0, literal=none.column)
+            model.add_rows(none.plus(partly).plus(all_here.summed(place, y.size)), low=1)
+        if side != "over":
+            model.add_rows(y, low=1, literal=partly.column)
+            model.add_rows(y, high=most, literal=partly.column)
+        return partly
+
+    def _all_here(self, model: Model, high: IntArray) -> tuple[Linear, IntArray]:
+        """A column for each aggregate that can be whole, and which these are."""
+        place = np.flatnonzero(high >= self.whole)
+        return Linear.of_columns(model.add_columns(0, 1, place.size)), place
+
+    def _columns(self, model: Model, y: Linear) -> tuple[IntArray, IntArray, Linear]:
+        """The most that aggregates can be, and can be without being whole, and their values."""
+        low, high = model.range_of(y)
+        if np.any(low < 0):
+            raise UnsupportedSide("parts are counted from 0: the aggregate can be negative")
+        least, possibly = self.bounds(low, high)
+        partly = Linear.of_columns(model.add_columns(least, possibly, y.size))
+        return high, np.minimum(high, self.whole - 1), partly
 
 
 @dataclass(frozen=True)

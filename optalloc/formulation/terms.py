@@ -1,6 +1,6 @@
 """Terms: ``outer over j of (reduce over k in j of factor * shape(y_k)) + b_j``.
 
-The ``y`` are aggregates, and so are the ``b`` of those terms that have some.
+The ``y`` are aggregates; the ``b`` are the sums of another term, where there is one beside.
 
 Aggregates come in families: linear functions of the decisions, one per (part, domain), where a
 part is a set of tasks (a group, a task, all) and a domain a set of nodes. Their coefficients stay
@@ -166,7 +166,8 @@ class Term:
     obligation
         How the limit depends on which tasks there are, if it does.
     beside
-        One aggregate for each j, added as it is; None adds nothing.
+        Another term whose j are added to those of this one: a sum without a limit and with nothing
+        beside it. None adds nothing.
     """
 
     family: Family
@@ -179,12 +180,17 @@ class Term:
     limit: Limit | None = None
     linked: tuple[Linked, ...] = ()
     obligation: Obligation | None = None
-    beside: Family | None = None
+    beside: Term | None = None
+
+    @property
+    def sides(self) -> tuple[Term, ...]:
+        """The term, and the one beside it."""
+        return (self,) if self.beside is None else (self, self.beside)
 
     @property
     def families(self) -> tuple[Family, ...]:
         """All aggregates."""
-        return (self.family,) if self.beside is None else (self.family, self.beside)
+        return tuple(side.family for side in self.sides)
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,12 @@ class Configuration(Stated, frozen=True):
         the task's, which is anywhere.
     per_node
         Replicas on each node that it uses: so many and no others. 0 (the task's) is any number.
+    traffic
+        Bytes/s that the whole configuration sends over each uplink that it crosses, at its
+        throughput: for the ``uplink-load`` policy.
+    sharing
+        Most configurations that cross any uplink that it crosses, itself among them, for which its
+        figures hold: for the ``uplink-share`` policy. 0 is any number.
     """
 
     name: str = ""
@@ -144,6 +150,8 @@ class Configuration(Stated, frozen=True):
     demand: Named[Number] = kept({})
     within: str = ""
     per_node: int = 0
+    traffic: Number = 0
+    sharing: int = 0
 
 
 class Task(Stated, frozen=True):

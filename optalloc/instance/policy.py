@@ -88,6 +88,10 @@ class Policy(
         """Which task entries must not be merged with others for the value to be exact."""
         return np.zeros(columns.tasks, bool)
 
+    def scopes_seen(self, columns: Columns) -> tuple[str, ...]:
+        """Scopes whose domains the policy looks at: it merges identical nodes within each only."""
+        return ()
+
     def caps(self, columns: Columns) -> tuple[int, ...]:
         """Resources (by index) whose load the policy keeps within every node's capacity."""
         return ()

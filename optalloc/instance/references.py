@@ -81,6 +81,13 @@ def selected_tasks(columns: Columns, groups: tuple[str, ...], kind: str) -> NDAr
     return chosen
 
 
+def tasks_with(columns: Columns, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which task entries have one of some rows."""
+    found = np.zeros(columns.tasks, bool)
+    found[columns.row_task[rows]] = True
+    return found
+
+
 def counted_together(instance: Instance, groups: tuple[str, ...], kind: str) -> Iterator[Fault]:
     """Report gangs stated together of which a policy speaks one by one."""
     chosen = {instance.groups[g].name for g in selected_groups(instance, groups, kind)}

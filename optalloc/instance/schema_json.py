@@ -42,6 +42,7 @@ ABOVE_0 = {
     "response_s",
     "step_j",
     "step_s",
+    "utilisation",
 }
 
 AT_LEAST_1 = {"count", "replicas", "pue"}

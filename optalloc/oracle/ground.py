@@ -107,7 +107,12 @@ class Ground:
         try:
             return State(problem, self.counters, self.closed)
         except Unsupported as error:
-            folded = (t.policy for t in self.counters.tracked if t.term.reduce != "sum")
+            folded = [t.policy for t in self.counters.tracked if t.term.reduce != "sum"]
+            folded += [
+                i
+                for i, metric in problem.metrics.items()
+                if len(metric.terms) != len(self.problem.metrics[i].terms)
+            ]
             labels = ", ".join(dict.fromkeys(self.objective.labels[i] for i in folded))
             raise OptallocError(f"the oracle cannot follow {labels}: {error}") from None
 

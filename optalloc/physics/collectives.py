@@ -55,6 +55,15 @@ class Tier:
             raise InstanceError(wrong, "the tier")
 
 
+def crossing_bytes(ranks: int, size: float) -> float:
+    """Bytes that an all-reduce of `size` bytes a rank sends over any uplink, at most.
+
+    ``2 (n - 1)/n S``, as in a ring of single ranks, wherever these are; a hierarchical one sends
+    ``2 (N - 1)/N S`` between N groups.
+    """
+    return 2 * (ranks - 1) / ranks * size if ranks > 1 else 0.0
+
+
 def ring(ranks: int, size: float, latency: float, bandwidth: float) -> float:
     """Seconds of a ring all-reduce of `size` bytes a rank."""
     return 2 * (ranks - 1) * (latency + size / ranks / bandwidth) if ranks > 1 else 0.0

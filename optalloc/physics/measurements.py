@@ -1,4 +1,4 @@
-"""Measured rows in CSV files: data-parallel training, all-reduce, placements, power limits."""
+"""Measured rows in CSV files: training, all-reduce, placements, power limits, contention."""
 
 from __future__ import annotations
 
@@ -74,7 +74,19 @@ class Limited:
     average_power: float
 
 
-Kind = type[Training] | type[AllReduce] | type[Placed] | type[Limited]
+@dataclass(frozen=True)
+class Contended:
+    """A row of ``contention.csv``: two groups on one link, steps/s of each alone and together."""
+
+    interconnect: str
+    kind: str
+    a_alone_per_s: float
+    b_alone_per_s: float
+    a_together_per_s: float
+    b_together_per_s: float
+
+
+Kind = type[Training] | type[AllReduce] | type[Placed] | type[Limited] | type[Contended]
 _READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
 
 
@@ -103,7 +115,7 @@ def parse(
     Parameters
     ----------
     kind
-        `Training`, `AllReduce`, `Placed` or `Limited`.
+        `Training`, `AllReduce`, `Placed`, `Limited` or `Contended`.
     rows
         Text by column.
     source

@@ -4,8 +4,9 @@ A way is a device type, a number of replicas and the level within which they mee
 joules follow from the calibrated `StepModel` and `EnergyModel` (see `optalloc.physics.steps`), from
 the job's own step on one device of the type and from the all-reduce time at the level: measured
 (`Interconnect`) or by the latency-bandwidth model over a fabric's domains (`FabricLevel`). So
-``throughput = replicas * batch / step`` and ``watts = joules / step``; what a step takes is never
-made linear, for a way is chosen as a whole.
+``throughput = replicas * batch / step``, ``watts = joules / step``, and ``traffic`` is the most
+that goes over an uplink, `crossing_bytes` a step; what a step takes is never made linear, for a way
+is chosen as a whole.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import NODE, Configuration, Node
 from optalloc.instance.policy import Fault
 from optalloc.instance.training import Job
-from optalloc.physics.collectives import Tier, all_reduce
+from optalloc.physics.collectives import Tier, all_reduce, crossing_bytes
 from optalloc.physics.parameters import Parameters
 from optalloc.physics.steps import Groups
 from optalloc.topology.domains import Domains
@@ -230,6 +231,7 @@ class _Way:
             replicas=self.replicas,
             within=self.level,
             throughput=_rounded(self.replicas * job.batch / step_s),
+            traffic=_rounded(crossing_bytes(self.replicas, job.gradient_bytes) / step_s),
             watts=_rounded(joules / step_s),
             demand=job.alone[self.device].demand,
         )

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import networkx as nx
@@ -135,6 +136,15 @@ class Domains:
     def of(self, node: int) -> dict[str, str]:
         """The domain of a node at each level but its own, as `Node.domains` states it."""
         return {level.name: level.names[level.of_node[node]] for level in self.levels[1:]}
+
+    def uplinks(self, level: str) -> dict[str, float]:
+        """Bytes/s that can leave each domain of a level, by name, as `UplinkLoad` takes them.
+
+        Domains that nothing leaves, or of whose links no bandwidth is stated, are left out.
+        """
+        at = self.levels[self.level(level)]
+        pairs = zip(at.names, at.uplink.tolist(), strict=True)
+        return {name: uplink for name, uplink in pairs if isfinite(uplink)}
 
     def oversubscription(self, level: str) -> FloatArray:
         """What the nodes of each domain can send over what can leave it, (domains,)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from optalloc.formulation.goals.power_cap import PowerCap
+from optalloc.instance.caps import cap_of
 from optalloc.instance.model import NODE
 from optalloc.verify.facts import Facts, products, sums
 from optalloc.verify.finding import Breach, Finding, checks
@@ -25,7 +26,7 @@ def power_cap(policy: PowerCap, facts: Facts) -> Finding:
     watts += sums(size, scope.domain[placed.node], running)
     value, breaches = 0, []
     for d, name in enumerate(scope.names):
-        cap = policy.watts.get(name) if isinstance(policy.watts, dict) else policy.watts
+        cap = cap_of(policy.watts, name)
         if cap is None:
             continue
         over = int(watts[d]) - policy.cap_in_quanta(cap, columns)

@@ -277,6 +277,21 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Eq -> NotEq",
     ): "leaving out what counts for nothing only saves columns",
     (
+        "find_crossings",
+        "rows = np.flatnonzero(kind >= 0)",
+        "0 -> -1",
+    ): "rows that cross nothing have aggregates for nothing",
+    (
+        "find_crossings",
+        "rank = np.full(columns.rows, -1, np.int64)",
+        "1 -> 2",
+    ): "any negative number marks a row without a rank",
+    (
+        "find_crossings",
+        "start = np.searchsorted(pairs[0], np.arange(columns.tasks + 1))",
+        "1 -> 2",
+    ): "one start more than there are tasks is not looked at",
+    (
         "in_use",
         "domain = np.full(problem.nodes, -1, np.int64)",
         "1 -> 2",

@@ -34,7 +34,9 @@ MOST_PLACEMENTS = 70
 RACKS = ("r0", "r1")
 ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.TransientCapacity)
 """Classes that tell replicas that stay from those that arrive."""
-SINGLE = (p.Span,)
+UPLINKS = (p.UplinkLoad, p.UplinkShare)
+"""Classes that are at work together, in instances of their own, in which gangs send something."""
+SINGLE = (p.Span, *UPLINKS)
 """Classes that tell gangs apart, which are stated one by one then."""
 APART = (p.PowerCap, p.ResponseLimit, p.ResponseTime)
 """Classes that are at work together, in instances of their own, in which tasks answer requests."""
@@ -156,6 +158,23 @@ def _power_cap(rng: Random) -> Fields:
     if rng.random() < 0.5:
         return {"scope": _scope(rng), "watts": watts[0]}
     return {"scope": "rack", "watts": {r: w for r, w in caps.items() if rng.random() < 0.8}}
+
+
+@draws(p.UplinkLoad)
+def _uplink_load(rng: Random) -> Fields:
+    capacity: Fields = {"capacity": rng.choice([0, 1, 1, 2, 2.5, 3])}
+    if rng.random() < 0.4:
+        listed = {rack: rng.choice([0, 1, 2.25, 3]) for rack in RACKS if rng.random() < 0.8}
+        capacity = {"capacity": listed}
+    if rng.random() < 0.4:
+        capacity["utilisation"] = rng.choice([0.5, 0.8])
+    scope = "rack" if isinstance(capacity["capacity"], dict) else _scope(rng)
+    return {"scope": scope, **capacity}
+
+
+@draws(p.UplinkShare)
+def _uplink_share(rng: Random) -> Fields:
+    return {"scope": _scope(rng)}
 
 
 @draws(p.Balance)
@@ -349,6 +368,61 @@ def _asked(rng: Random, instance: Instance) -> Instance:
     return _restated(instance, tasks=tuple(tasks))
 
 
+def _linked(rng: Random) -> Space:
+    """Two or three gangs of few rows on two nodes or three, in whose racks several meet."""
+    racks = rng.choice([("r0", "r1"), ("r0", "r1"), ("r0", ""), ("r0", "r0", "r1")])
+    nodes = [
+        Node(
+            name=f"n{k}",
+            capacity={"cpu": rng.choice([2, 3, 4, 6]), "mem": 9},
+            device="gpu",
+            labels={"zone": "z0"},
+            domains={"rack": rack} if rack else {},
+        )
+        for k, rack in enumerate(racks)
+    ]
+    tasks = [
+        Task(
+            name=f"t{t}",
+            demand={"cpu": 1},
+            configurations=[
+                Configuration(name=f"c{c}", replicas=rng.choice([2, 2, 3]), throughput=4 - c)
+                for c in range(rng.choice([1, 1, 2]))
+            ],
+            cost=tuple(rng.choice([0, 1, 3]) for _ in nodes),
+            required=rng.random() < 0.5,
+            groups=(GROUPS[t],),
+        )
+        for t in range(len(GROUPS))
+    ]
+    groups = [Group(name=g, kind="service") for g in GROUPS]
+    stated: Fields = {"resources": {"cpu": Resource(), "mem": Resource()}, "groups": groups}
+    spaces = [space_of(Instance(**stated, nodes=nodes, tasks=tasks[:n])) for n in (1, 2, 3)]
+    return max((s for s in spaces if s.size <= 2 * MOST_PLACEMENTS), key=lambda s: s.size)
+
+
+def _sending(rng: Random, instance: Instance, ways: int) -> Instance:
+    """The instance with gangs that send something over uplinks."""
+
+    def sends(row: Configuration) -> Configuration:
+        traffic, sharing = rng.choice([0, 1, 1, 2, 1.25]), rng.choice([0, 1, 1, 2, 2, 3])
+        return replace(row, traffic=traffic, sharing=sharing)
+
+    def sender(task: Task) -> Task:
+        assert not isinstance(task.configurations, str)
+        rows = task.configurations
+        if not rows and task.current is None:
+            # In ways that differ for the uplinks alone.
+            plain = Configuration(replicas=task.replicas)
+            rows = tuple(
+                replace(plain, name=f"c{c}", throughput=rng.choice([1, 2, 3])) for c in range(ways)
+            )
+        replicas = 1 if rows else task.replicas
+        return replace(task, replicas=replicas, configurations=tuple(sends(row) for row in rows))
+
+    return _restated(instance, tasks=tuple(sender(task) for task in instance.tasks))
+
+
 # -- instances ---------------------------------------------------------------------------------
 
 
@@ -453,6 +527,10 @@ def fitting(policy: Policy, instance: Instance) -> Policy:
         racks = {node.domains.get("rack") for node in instance.nodes}
         caps = {rack: watts for rack, watts in policy.watts.items() if rack in racks}
         return replace(policy, watts=caps)
+    if isinstance(policy, p.UplinkLoad) and isinstance(policy.capacity, dict):
+        racks = {node.domains.get("rack") for node in instance.nodes}
+        caps = {rack: most for rack, most in policy.capacity.items() if rack in racks}
+        return replace(policy, capacity=caps)
     if isinstance(policy, p.PairMoveCost):
         values = instance.columns.attribute(policy.by).values
         costs = {
@@ -516,9 +594,14 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     crowded = policy_class in ARRIVALS and rng.random() < 0.3
     single = policy_class in SINGLE
     shaped = policy_class is p.Gangs or (single and rng.random() < 0.3)
-    space = _grown(rng, unit, crowded, shaped, single)
+    few = policy_class in UPLINKS and rng.random() < 0.5
+    space = _linked(rng) if few else _grown(rng, unit, crowded, shaped, single)
     if policy_class in APART:
         space = space_of(_asked(rng, space.instance))
+    if policy_class in UPLINKS:
+        space = space_of(
+            _sending(rng, space.instance, 2 if space.size < MOST_PLACEMENTS / 4 else 1)
+        )
     # Gangs have instances of their own.
     own = (policy_class, p.Gangs, *SINGLE, *APART)
     others = [c for c in policy_classes().values() if c not in own]
@@ -530,6 +613,8 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     classes = [policy_class, *rng.sample(others, min(len(others), rng.choice([3, 4, 5, 6, 7])))]
     if policy_class in APART:
         classes = [policy_class, *(c for c in APART if c is not policy_class), *classes[1:4]]
+    if policy_class in UPLINKS:
+        classes = [policy_class, *(c for c in UPLINKS if c is not policy_class), *classes[1:5]]
     focus = _policy(rng, policy_class, 0)
     policies = [focus] + [_policy(rng, c, i) for i, c in enumerate(classes) if i]
     if rng.random() < 0.15 and policy_class not in (

@@ -196,5 +196,52 @@ HANDMADE = {
         ),
         objective="throughput > power",
     ),
+    "gangs cross thin uplinks of racks": Instance(
+        nodes=tuple(
+            Node(name=f"n{k}", capacity={"cpu": 4}, domains={"rack": f"r{k}"}) for k in range(2)
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{k}",
+                demand={"cpu": 1},
+                configurations=(
+                    Configuration(name="c0", replicas=3, throughput=4, traffic=2, sharing=1),
+                    Configuration(name="c1", replicas=3, throughput=3, traffic=1, sharing=2),
+                    Configuration(name="c2", replicas=2, throughput=1, within="rack"),
+                ),
+                required=False,
+            )
+            for k in range(2)
+        ),
+        policies=(
+            p.UplinkLoad(scope="rack", capacity={"r0": 4, "r1": 3}, utilisation=0.5),
+            p.UplinkShare(scope="rack"),
+            p.Throughput(raw=True),
+        ),
+        objective="throughput",
+    ),
+    "gangs that bear few others meet on the uplink of a rack": Instance(
+        nodes=(
+            Node(name="n0", capacity={"cpu": 6}, domains={"rack": "r0"}),
+            Node(name="n1", capacity={"cpu": 6}, domains={"rack": "r1"}),
+        ),
+        tasks=tuple(
+            Task(
+                name=f"t{k}",
+                demand={"cpu": 1},
+                cost=(0, k % 2),
+                configurations=(
+                    Configuration(name="c0", replicas=2, traffic=1 + k, sharing=sharing),
+                ),
+            )
+            for k, sharing in enumerate((2, 0, 1, 4))
+        ),
+        policies=(
+            p.UplinkShare(scope="rack", weight=3),
+            p.UplinkLoad(scope="rack", capacity=3, weight=1),
+            p.AssignmentCost(at_least=2),
+        ),
+        objective="penalty",
+    ),
 }
 """By what they are about."""

@@ -188,6 +188,37 @@ def _drawn_steps(rng: Random) -> Drawn:
     return drawn
 
 
+def _drawn_partly(rng: Random) -> Drawn:
+    lower, upper, y = aggregates(rng, CASES, least=0)
+    # Some aggregates can be whole, some can be more than that, and some never are.
+    sizes = rng.choice([[1, 2, 3, 5, 30], [2, 3, 4], [3, 30]])
+    model = Model("milp")
+    model.add_columns(lower, upper, lower.size)
+    most = np.maximum(model.range_of(y)[1], 1).tolist()
+    whole = np.array([rng.choice([*sizes, high, high + 1]) for high in most], np.int64)
+    shape = shapes.Partly(whole)
+
+    def reference(v: IntArray) -> IntArray:
+        return np.array([int(0 < a < b) for a, b in zip(v, whole, strict=True)], np.int64)
+
+    def relaxed(v: FloatArray, side: Side) -> FloatArray:
+        low, high = drawn.box
+        least, possibly = shape.bounds(low, high)
+        most = np.minimum(high, whole - 1)
+        if side == "over":
+            covered = np.where(high >= whole, np.minimum(v / whole, 1) * high, 0)
+            part = np.where(most > 0, (v - covered) / np.maximum(most, 1), 0)
+            return np.asarray(np.maximum(part, least), float)
+        beyond = np.maximum(high - most, 0)
+        room = np.where(beyond > 0, (high - v) / np.maximum(beyond, 1), 1)
+        return np.asarray(np.minimum(np.minimum(v, room), possibly), float)
+
+    drawn = Drawn(
+        shape, shape.encode, lower, upper, y, ("over", "under", "exact"), reference, relaxed
+    )
+    return drawn
+
+
 def _drawn_missing(rng: Random) -> Drawn:
     lower, upper, y = aggregates(rng, 2 * CASES, least=0)
     shape = shapes.Missing()
@@ -270,6 +301,7 @@ GENERATORS: dict[object, Callable[[Random], Drawn]] = {
     shapes.Excess: _drawn_excess,
     shapes.Convex: _drawn_convex,
     shapes.Steps: _drawn_steps,
+    shapes.Partly: _drawn_partly,
     shapes.Missing: _drawn_missing,
     shapes.largest: _drawn_fold(shapes.largest, max),
     shapes.smallest: _drawn_fold(shapes.smallest, min),

@@ -139,7 +139,7 @@ def unsupported_sides_are_refused(case: Drawn, _seed: int, form: Form) -> None:
             with_error(case, form, "over", case.y.shifted(shift))
 
 
-COUNTING = ("Steps", "Missing")
+COUNTING = ("Steps", "Partly", "Missing")
 """Shapes of counts: of aggregates that are not negative."""
 
 

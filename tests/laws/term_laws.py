@@ -17,7 +17,7 @@ from optalloc.formulation.encoding import Encoding, add_rule, encode_metric
 from optalloc.formulation.evaluating import Evaluator
 from optalloc.formulation.model import Form, Linear, Model, Side
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Partly, Shape, Steps
 from optalloc.formulation.terms import Chosen, Family, Fold, Limit, Membership, Metric, Placed, Term
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Policy
@@ -56,19 +56,29 @@ def _term(rng: Random, problem: Problem) -> Term:
     if rng.random() < 0.4:
         bound = np.array([rng.randint(-1, 4) for _ in range(owners)], np.int64)
         limit = Limit(rng.choice(["at_most", "at_least"]), bound)
-    beside = _beside(rng, problem, owners) if rng.random() < 0.3 else None
+    beside = _beside(rng, problem, owners, counts) if rng.random() < 0.3 else None
     owner = owner.astype(np.int64)
     return Term(family, shape, factor, owner, owners, reduce, outer, limit, beside=beside)
 
 
-def _beside(rng: Random, problem: Problem, owners: int) -> Family:
-    """Replicas of some classes for each j, on some of the nodes."""
+def _beside(rng: Random, problem: Problem, owners: int, counts: bool) -> Term:
+    """Replicas of some classes on some of the nodes, under a shape: one aggregate or more a j."""
+    family = _several(rng, problem, max(owners, rng.randint(1, 6)), -1 if not counts else 0)
+    size = family.size
+    shapes = [shape for shape in [_shape(rng, size, counts), Identity()] if shape.arity == 1]
+    owner = np.array([*range(owners), *(rng.randrange(owners) for _ in range(size - owners))])
+    factor = np.array([rng.choice([1, 1, 2, 0]) for _ in range(size)], np.int64)
+    return Term(family, rng.choice(shapes), factor, owner.astype(np.int64), owners)
+
+
+def _several(rng: Random, problem: Problem, owners: int, least: int) -> Family:
+    """An aggregate for each of several."""
     every = sorted({(rng.randrange(problem.classes), j) for j in range(owners) for _ in range(2)})
     member = np.array(every, np.int64)
-    base = np.array([rng.randint(-1, 3) for _ in range(problem.columns.rows)], np.int64)
+    base = np.array([rng.randint(least, 3) for _ in range(problem.columns.rows)], np.int64)
     domain = np.array([rng.choice([-1, 0, 0]) for _ in range(problem.nodes)], np.int64)
     membership = Membership(owners, member[:, 0].copy(), member[:, 1].copy())
-    constant = np.array([rng.randint(-1, 1) for _ in range(owners)], np.int64)
+    constant = np.array([rng.randint(least, 1) for _ in range(owners)], np.int64)
     return Family(constant, (Placed(Factored(base), domain, 1, membership),))
 
 
@@ -120,7 +130,7 @@ def _shape(rng: Random, size: int, counts: bool) -> Shape:
     numbers = np.array([rng.randint(1, 4) for _ in range(size)], np.int64)
     shapes: list[Shape] = [Identity(), Excess(numbers - 2), _convex(numbers)]
     if counts:
-        shapes += [Steps(numbers), Steps(numbers + 30), Missing()]
+        shapes += [Steps(numbers), Steps(numbers + 30), Partly(numbers), Missing()]
     return rng.choice(shapes)
 
 
@@ -147,7 +157,9 @@ def _reduced(term: Term, aggregates: list[IntArray]) -> list[int]:
     for owner, factor, value in zip(term.owner, term.factor, term.shape.value(y), strict=True):
         groups[owner].append(int(factor * value))
     folded = [FOLDS[term.reduce](group) for group in groups]
-    return [value + sum(int(b[j]) for b in beside) for j, value in enumerate(folded)]
+    if term.beside is None:
+        return folded
+    return [a + b for a, b in zip(folded, _reduced(term.beside, beside), strict=True)]
 
 
 @cache

@@ -17,6 +17,7 @@ SEEDS = 40
 """Instances for each policy class, in which it is at work among others."""
 OWN_SEEDS = {"gangs": 120, "span": 60}
 OWN_SEEDS |= dict.fromkeys(("power-cap", "response-limit", "response-time"), 56)
+OWN_SEEDS |= dict.fromkeys(("uplink-load", "uplink-share"), 32)
 """Classes that are at work in their own instances only have more of them."""
 CHUNKS = 4
 WANTED = 130

@@ -21,6 +21,7 @@ from optalloc.engines.local.tables import (
     MISSING,
     OWNER,
     PARAMETER,
+    PARTLY,
     STEPS,
     Tables,
 )
@@ -66,6 +67,8 @@ def _shaped(t: Tables, shape: int, y: float, parameter: float) -> float:
         return above(y - parameter)
     if shape == STEPS:
         return np.ceil(y / parameter)
+    if shape == PARTLY:
+        return 1.0 if 1 <= y < parameter else 0.0
     return y
 
 

@@ -27,7 +27,7 @@ BoolArray = NDArray[np.bool_]
 WIDTH = 4
 """Dense dimensions are padded to a multiple of this, which suits the processor."""
 NO_HOME, SEVERAL_HOMES = -1, -2
-IDENTITY, EXCESS, STEPS, MISSING, CONVEX = range(5)
+IDENTITY, EXCESS, STEPS, MISSING, CONVEX, PARTLY = range(6)
 """Shapes of counters."""
 BASE, PARAMETER, FACTOR, OWNER = range(4)
 """Columns of `Tables.counter_row`."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, STEPS
+from optalloc.engines.local.tables import CONVEX, EXCESS, IDENTITY, MISSING, PARTLY, STEPS
 from optalloc.engines.local.translating_rows import Bends, Rows, rows_of
 from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Shape, Steps
+from optalloc.formulation.shapes import Convex, Excess, Identity, Missing, Partly, Shape, Steps
 from optalloc.formulation.terms import Chosen, Placed, Term
 from optalloc.instance.factored import Part
 
@@ -25,6 +25,7 @@ SHAPES: dict[type[Shape], int] = {
     Excess: EXCESS,
     Steps: STEPS,
     Missing: MISSING,
+    Partly: PARTLY,
 }
 FOLD = {"sum": 0, "max": 1, "min": -1}
 SENSE = {"at_most": 1, "at_least": -1}
@@ -51,10 +52,10 @@ class _Block:
     def sources(self) -> list[_Source]:
         """What contributes to its counters."""
         found, start = [], self.start
-        for family, rows in zip(self.term.families, self.rows, strict=True):
+        for side, rows in zip(self.term.sides, self.rows, strict=True):
+            family = side.family
             every: list[Placed | Chosen] = [*family.placed, *family.chosen] if family.size else []
-            beside = family is self.term.beside
-            found += [_Source(self, source, start, beside, rows) for source in every]
+            found += [_Source(self, side, source, start, rows) for source in every]
             start += family.size
         return found
 
@@ -66,25 +67,24 @@ class _Block:
 
 @dataclass(frozen=True)
 class _Source:
-    """A contribution to the counters of a term, the first of which is `start`."""
+    """A contribution to the counters of a block's term, or of that beside, from `start` on."""
 
     block: _Block
+    term: Term
     of: Placed | Chosen
     start: int
-    beside: bool
     rows: Rows
 
     @property
     def shape(self) -> int:
         """What is made of its counters."""
-        return IDENTITY if self.beside else SHAPES[type(self.block.term.shape)]
+        return SHAPES[type(self.term.shape)]
 
     @property
     def fold(self) -> int:
         """How its counters fold into their owners."""
-        term = self.block.term
-        one_each = term.owners == term.factor.size
-        return 0 if self.beside or one_each else FOLD[term.reduce]
+        one_each = self.term.owners == self.term.factor.size
+        return 0 if one_each else FOLD[self.term.reduce]
 
     @property
     def idle(self) -> bool:
@@ -94,15 +94,12 @@ class _Source:
     @property
     def half(self) -> int:
         """Number of its counters, or of pairs of them."""
-        term = self.block.term
-        return term.owners if self.beside else term.family.size // term.shape.arity
+        return self.term.family.size // self.term.shape.arity
 
     @property
     def steepest(self) -> float:
         """The most that the term's value changes when a counter changes by 1."""
-        if self.beside:
-            return 1.0
-        term, most = self.block.term, 1.0
+        term, most = self.term, 1.0
         if isinstance(term.shape, Convex):
             most = float(term.shape.slope.sum(axis=1).max(initial=0))
         return most * float(np.abs(term.factor).max(initial=0))
@@ -120,7 +117,7 @@ class Counters:
 
     def add(self, term: Term, weight: FloatArray, rule: bool) -> bool:
         """Give a term counters, if its shape is of one place where its counters are not summed."""
-        if term.reduce != "sum" and term.shape.arity > 1:
+        if any(side.reduce != "sum" and side.shape.arity > 1 for side in term.sides):
             return False
         plain = (
             rule
@@ -132,8 +129,8 @@ class Counters:
             and bool(np.all(term.factor == 1))
         )
         rows = []
-        for family in term.families:
-            rows.append(rows_of(term, family, plain, self.rows, self.owners, self.bends))
+        for side in term.sides:
+            rows.append(rows_of(side, plain, self.rows, self.owners, self.bends))
             self.rows += len(rows[-1].values)
         block = _Block(term, self.size, self.owners, weight, rule, plain, rows)
         self.blocks.append(block)

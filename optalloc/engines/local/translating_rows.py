@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.local.tables import BASE, OWNER
-from optalloc.formulation.shapes import Convex, Excess, Steps
+from optalloc.formulation.shapes import Convex, Excess, Partly, Steps
 from optalloc.formulation.terms import Family, Placed, Term
 
 IntArray = NDArray[np.int64]
@@ -70,11 +70,10 @@ class Rows:
     idle: bool
 
 
-def rows_of(
-    term: Term, family: Family, plain: bool, first: int, first_owner: int, bends: Bends
-) -> Rows:
-    """The rows of the counters of one of a term's families."""
-    columns = [family.constant, *_columns(term, family, plain, bends)]
+def rows_of(term: Term, plain: bool, first: int, first_owner: int, bends: Bends) -> Rows:
+    """The rows of the counters of a term's family."""
+    family = term.family
+    columns = [family.constant, *_columns(term, plain, bends)]
     width = _domains(family)
     by_part = [np.broadcast_to(column, family.size).reshape(-1, width) for column in columns]
     if all(np.array_equal(column[:, 1:], column[:, :-1]) for column in by_part):
@@ -83,14 +82,12 @@ def rows_of(
         width = 1
     values = np.stack([column.ravel() for column in by_part], axis=1).astype(np.float64)
     values[:, OWNER] += first_owner
-    idle = not values[:, BASE].any() and (family is term.beside or _idle(term, plain))
+    idle = not values[:, BASE].any() and _idle(term, plain)
     return Rows(first, values, width, idle)
 
 
-def _columns(term: Term, family: Family, plain: bool, bends: Bends) -> list[IntArray]:
+def _columns(term: Term, plain: bool, bends: Bends) -> list[IntArray]:
     """Parameter, factor and owner of each counter; one for all where they are the same."""
-    if family is term.beside:
-        return [np.zeros(1, np.int64), np.ones(1, np.int64), np.arange(term.owners)]
     # Both places of a two-place shape have the same factor and owner.
     twice = term.shape.arity
     owner = np.zeros(1, np.int64) if plain else np.tile(term.owner, twice)
@@ -103,7 +100,7 @@ def _parameter(term: Term, plain: bool, bends: Bends) -> IntArray:
     match term.shape:
         case Excess(threshold=threshold):
             return threshold
-        case Steps(block=size):
+        case Steps(block=size) | Partly(whole=size):
             return size
         case Convex() as shape:
             return bends.first_of(shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from math import floor, isfinite
+from math import floor
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from optalloc.formulation.building import formulates
 from optalloc.formulation.loads import in_use
-from optalloc.formulation.terms import Family, Limit, Metric, Placed
+from optalloc.formulation.terms import Family, Limit, Metric, Placed, each
+from optalloc.instance.caps import Caps, caps_of, numbers_of, wrong_caps
 from optalloc.instance.factored import Factored
 from optalloc.instance.policy import Fault, Number, Policy
 from optalloc.instance.quanta import LARGEST, choose, common, exact
-from optalloc.instance.references import unknown_domains, unknown_scope
+from optalloc.instance.references import unknown_scope
 
 if TYPE_CHECKING:
     from optalloc.formulation.problem import Problem
@@ -44,7 +45,7 @@ class PowerCap(Policy, frozen=True, kw_only=True):
     """
 
     scope: str
-    watts: Number | dict[str, Number]
+    watts: Caps
 
     is_rule: ClassVar[bool] = True
     summary: ClassVar[str] = "power above the caps of domains"
@@ -53,8 +54,7 @@ class PowerCap(Policy, frozen=True, kw_only=True):
         return "W"
 
     def quantum(self, columns: Columns) -> Fraction:
-        stated = list(self.watts.values()) if isinstance(self.watts, dict) else [self.watts]
-        return common(columns.power_of_replicas.quantum, choose(stated))
+        return common(columns.power_of_replicas.quantum, choose(numbers_of(self.watts)))
 
     def scale(self, columns: Columns) -> int:
         """Quanta of the value in one of `Columns.power_of_replicas`."""
@@ -62,13 +62,7 @@ class PowerCap(Policy, frozen=True, kw_only=True):
 
     def caps_of(self, columns: Columns) -> tuple[IntArray, IntArray]:
         """Cap of each domain that has one, in quanta, and the cap of each concrete node (-1)."""
-        names, domain = columns.scope(self.scope)
-        stated = self.watts if isinstance(self.watts, dict) else dict.fromkeys(names, self.watts)
-        capped = [i for i, name in enumerate(names) if name in stated]
-        place = np.full(len(names) + 1, -1, np.int64)
-        place[capped] = np.arange(len(capped))
-        caps = [self.cap_in_quanta(stated[names[i]], columns) for i in capped]
-        return np.array(caps, np.int64), place[domain]
+        return caps_of(columns, self.scope, self.watts, lambda w: self.cap_in_quanta(w, columns))
 
     def cap_in_quanta(self, watts: Number, columns: Columns) -> int:
         """A cap, rounded down; one above all that could be drawn is none."""
@@ -79,13 +73,7 @@ class PowerCap(Policy, frozen=True, kw_only=True):
 
     def problems(self, instance: Instance) -> Iterator[Fault]:
         yield from unknown_scope(instance, ".scope", self.scope)
-        stated = self.watts if isinstance(self.watts, dict) else {"": self.watts}
-        if isinstance(self.watts, dict):
-            yield from unknown_domains(instance, ".watts", self.scope, stated)
-        for name, number in stated.items():
-            if not (isfinite(number) and number >= 0):
-                path = f".watts.{name}" if name else ".watts"
-                yield path, f"expected a finite number of at least 0, got {number}"
+        yield from wrong_caps(instance, ".watts", self.scope, self.watts)
 
 
 @formulates(PowerCap)
@@ -102,6 +90,6 @@ def build_power_cap(policy: PowerCap, problem: Problem) -> Metric:
         owner=domain[counted],
         owners=caps.size,
         limit=Limit("at_most", caps),
-        beside=Family(np.zeros(caps.size, np.int64), (running,)),
+        beside=each(Family(np.zeros(caps.size, np.int64), (running,))),
     )
     return Metric(((1, term),) if caps.size else ())

@@ -243,7 +243,7 @@ def build_response_limit(policy: ResponseLimit, problem: Problem) -> Metric:
         reduce="max",
         limit=Limit("at_most", capacity),
         linked=(Linked(loads, room),) if policy.hard else (),
-        beside=own,
+        beside=each(own),
     )
     return Metric(((1, term),))
 

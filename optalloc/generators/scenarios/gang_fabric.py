@@ -4,6 +4,8 @@ A share of the nodes is busy. Each gang has one of 11 sizes and one of some rati
 to computation; its samples/s fall with the level at which all its nodes meet: ``size / (1 + ratio *
 f)`` with f = 1 in a leaf, 2 in a pod and 4 across the core (uplinks oversubscribed 2 to 1 twice).
 All gangs are optional: together they ask for a given part of the free nodes, more of them or fewer.
+Where uplinks are limited, a gang sends over those that it crosses for the part of its time that it
+communicates, at the rate of one node.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.goals.throughput import Throughput
+from optalloc.formulation.goals.uplinks import UplinkLoad
 from optalloc.instance.model import Configuration, Instance, Node, Task
 
 SUMMARY = "gangs on a fabric of leaves, pods and a core: most samples/s"
@@ -43,6 +46,7 @@ def gangs(
     *,
     demand: float = 1.0,
     kinds: int | None = None,
+    uplink: float | None = None,
 ) -> Instance:
     """Make an instance.
 
@@ -56,6 +60,8 @@ def gangs(
         Nodes that all gangs ask for over those that are free.
     kinds
         Number of kinds (sizes with a ratio) of the gangs; by default each draws its own.
+    uplink
+        What the uplink of each leaf carries, in rates of a node; by default anything.
     """
     fabric, free = _fabric(random, nodes)
     sizes = _sizes(random, tasks if kinds is None else kinds, demand * free / tasks)
@@ -75,7 +81,10 @@ def gangs(
         name=f"gangs on {nodes} nodes",
         nodes=fabric,
         tasks=entries,
-        policies=[Throughput(raw=True)],
+        policies=[
+            Throughput(raw=True),
+            *([] if uplink is None else [UplinkLoad(scope="leaf", capacity=uplink)]),
+        ],
         objective="throughput",
     )
 
@@ -155,6 +164,7 @@ def _table(size: int, ratio: float, levels: tuple[str, ...] = LEVELS) -> tuple[C
             replicas=size,
             within=within,
             throughput=round(size / (1 + ratio * times), DIGITS),
+            traffic=round(ratio * times / (1 + ratio * times), DIGITS),
         )
         for within, times in slower.items()
     )

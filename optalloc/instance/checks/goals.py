@@ -14,6 +14,7 @@ from optalloc.instance import quanta
 from optalloc.instance.checks.view import View
 from optalloc.instance.model import Configuration, Instance
 from optalloc.instance.policy import Fault, Number, Policy
+from optalloc.instance.uplinks import traffic_of
 
 if TYPE_CHECKING:
     from optalloc.instance.columns import Draw
@@ -99,6 +100,8 @@ def _goals(view: View) -> Iterator[tuple[str, bool, Callable[[], float]]]:
     joules = watts * (seconds | horizon)
     kwh = Range.of([float(energy.price_kwh) * float(energy.pue) / 3.6e6])
     price = Range.of(n.price_h for n in instance.nodes) * horizon / Range.of([3600])
+    sent = Range.of(row.traffic for row in rows)
+    yield "traffic", sent.is_small(copies), partial(_sent, instance)
     for name, size in (
         ("power", watts),
         ("energy", joules),
@@ -155,6 +158,13 @@ def _drawn(instance: Instance, quantity: str) -> float:
     draw: Draw = getattr(columns, quantity)
     row = draw.row.astype(float) * columns.task_count[columns.row_task]
     return float(draw.on.sum(dtype=float) + row.sum())
+
+
+def _sent(instance: Instance) -> float:
+    """The most that all rows can send, in quanta."""
+    columns = instance.columns
+    sent, _ = traffic_of(columns)
+    return float((sent.astype(float) * columns.task_count[columns.row_task]).sum())
 
 
 def _rated(instance: Instance, goal: Throughput | MaxMin) -> float:

@@ -43,6 +43,8 @@ def configurations(path: str, rows: tuple[Configuration, ...]) -> Iterator[Fault
             yield f"{at}.per_node", f"expected a divisor of {row.replicas}, got {row.per_node}"
         yield from bounds.one(f"{at}.throughput", row.throughput, bounds.NOT_NEGATIVE)
         yield from bounds.one(f"{at}.watts", row.watts, bounds.NOT_NEGATIVE)
+        yield from bounds.one(f"{at}.traffic", row.traffic, bounds.NOT_NEGATIVE)
+        yield from bounds.one(f"{at}.sharing", row.sharing, bounds.NOT_NEGATIVE)
         for name, value in row.demand.items():
             yield from bounds.one(f"{at}.demand.{name}", value, bounds.NOT_NEGATIVE)
         label = row_label(row)

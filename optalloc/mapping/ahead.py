@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 
-from optalloc.mapping import exact, searching
+from optalloc.mapping import exact, parting, searching
 from optalloc.mapping.board import Board
 from optalloc.mapping.layout import Layout
 from optalloc.mapping.machine import Machine
@@ -31,6 +31,8 @@ def compile_mapping() -> None:
         searching.annealing(layout, _board(traffic, tree), 0)
     exact.by_branching(small, torus, _board(small, torus))
     exact.by_cuts(layout, _board(traffic, tree), 1, 0)
+    pairs = np.array([[0, 2, 1, 0], [2, 0, 0, 1], [1, 0, 0, 2], [0, 1, 2, 0]])
+    parting.worths(pairs, [[0, 1], [2, 3]], 3, 2, np.zeros(1, np.int64))
 
 
 def _board(traffic: Traffic, machine: Machine) -> Board:

@@ -44,7 +44,8 @@ class Effort:
     Parameters
     ----------
     steps
-        Steps of annealing for each vertex of every level.
+        Steps of annealing for each vertex of every level; with 0 the coarsest graph, when it is
+        divided in two, is not annealed either, but divided by growing one part.
     least
         Steps of a level, however few vertices it has.
     hot, cold
@@ -191,7 +192,8 @@ def cycle(
             annealing.balance(spots, random)
         top = k == len(graphs) - 1
         if top and fresh:
-            below = grown(spots, random) if slots == 2 else melted(spots, random, stop)
+            grows = slots == 2 and not effort.steps
+            below = grown(spots, random) if grows else melted(spots, random, stop)
             continue
         improve(spots, effort, random, stop)
         below = spots.slot

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from optalloc.mapping import Machine, Model, map_ranks, model_traffic, parallel_traffic
+from optalloc.mapping import Machine, Model, cost, map_ranks, model_traffic, parallel_traffic
 from optalloc.mapping.constraining import Run, prove_cut
 from optalloc.mapping.cuts import matrix_of
 from optalloc.mapping.ordering import Order
@@ -151,6 +151,18 @@ def test_groups_that_do_not_fill_their_leaves_are_proven(
     machine = Machine.hierarchy((leaf, -(-traffic.ranks // leaf)), (1, 10))
     found = map_ranks(traffic, machine, time_limit=60, threads=1)
     assert found.status == "optimal"
+
+
+@pytest.mark.parametrize(("data", "tensor", "pipeline"), [(2, 3, 1), (3, 2, 1), (7, 1, 1)])
+def test_bounds_of_three_levels_are_never_above_the_least_cost(
+    data: int, tensor: int, pipeline: int
+) -> None:
+    traffic = parallel_traffic(data, tensor, pipeline, 60, 900, 7)
+    machine = Machine.hierarchy((2, 2, 2), (1, 10, 100))
+    found = map_ranks(traffic, machine, time_limit=2, threads=1)
+    places = permutations(range(machine.slots), traffic.ranks)
+    least = min(cost(traffic, machine, np.array(at)) for at in places if at[0] == 0)
+    assert found.bound <= least == found.cost
 
 
 def test_the_proof_ends_when_it_is_told_to() -> None:

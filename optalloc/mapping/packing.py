@@ -46,14 +46,14 @@ def prove_parts(
         Called with each bound.
     """
     levels = nested(weight)
-    # Bundles of cells first; where there are none, or too many states, each cell is a bundle.
-    for level in (1, 0):
-        if len(levels) > level and len(levels[level]) > 1 and not run.stop():
-            bundles = levels[level]
-            options = _options(weight, bundles, levels[0], most, groups, flag)
-            if options is not None:
-                _solve(weight, bundles, options, groups, most, known, run, bounded)
-                return
+    # The largest bundles of which all states can be looked at are the least that is left open.
+    for bundles in levels[::-1]:
+        if run.stop():
+            return
+        options = _options(weight, bundles, levels[0], most, groups, flag)
+        if options is not None:
+            _solve(weight, bundles, options, groups, most, known, run, bounded)
+            return
 
 
 def _options(

@@ -16,7 +16,7 @@ from optalloc.mapping.cuts import matrix_of
 from optalloc.mapping.ordering import Order
 from optalloc.mapping.packing import prove_parts
 from optalloc.mapping.parallel import Collective
-from optalloc.mapping.parting import nested, partitions, worths
+from optalloc.mapping.parting import best_split, nested, partitions, worths
 from optalloc.mapping.traffic import Graph
 
 IntArray = NDArray[np.int64]
@@ -80,6 +80,13 @@ def test_partitions_are_all_ways_to_add_up() -> None:
     assert sorted(partitions(6, 4, 3)) == [(2, 2, 2), (3, 2, 1), (3, 3), (4, 1, 1), (4, 2)]
     assert list(partitions(0, 4, 3)) == [()]
     assert list(partitions(9, 4, 2)) == []
+
+
+def test_the_best_split_takes_the_sizes_that_keep_most() -> None:
+    keeps = np.array([0, 0, 5, 6])
+    for total, parts in ((6, 3), (7, 3), (7, 4), (3, 1)):
+        most = max(int(keeps[list(sizes)].sum()) for sizes in partitions(total, 3, parts))
+        assert best_split(keeps, total, parts) == most
 
 
 def test_groups_are_nested_by_the_weights_of_their_edges() -> None:

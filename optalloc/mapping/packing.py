@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.mapping.constraining import Run
-from optalloc.mapping.parting import Sizes, between, nested, worths
+from optalloc.mapping.parting import Sizes, best_split, between, kept, nested, worths
 
 IntArray = NDArray[np.int64]
 
@@ -45,6 +45,9 @@ def prove_parts(
     bounded
         Called with each bound.
     """
+    whole = kept(weight, range(len(weight)), most, flag)
+    if whole is not None:
+        bounded(best_split(whole, len(weight), groups))
     levels = nested(weight)
     # The largest bundles of which all states can be looked at are the least that is left open.
     for bundles in levels[::-1]:
@@ -149,6 +152,10 @@ def _parts(model: Any, bundles: Sequence[Sequence[int]], groups: int, most: int)
         for bundle in holds:
             for more, fewer in zip(bundle[leaf][1:], bundle[leaf], strict=False):
                 model.add_implication(more, fewer)
+        # Follows from the room of a leaf, and is what relaxations do not see.
+        for k in range(1, max(len(bundle[leaf]) for bundle in holds)):
+            large = [bundle[leaf][k] for bundle in holds if len(bundle[leaf]) > k]
+            model.add(sum(large) <= most // (k + 1))
     # Leaves are interchangeable: they come in falling order of what they hold.
     for leaf in range(1, groups):
         for here, before in zip(holds[0][leaf], holds[0][leaf - 1], strict=True):

@@ -73,6 +73,21 @@ def partitions(total: int, most: int, parts: int) -> Iterator[Sizes]:
                 yield (first, *rest)
 
 
+def best_split(kept_by: IntArray, total: int, parts: int) -> int:
+    """Most that parts keep together: ranks in at most some parts, each keeping what it may."""
+    best = np.full(total + 1, -1, np.int64)
+    best[0] = 0
+    for _ in range(parts):
+        after = best.copy()
+        for size in range(1, min(total, kept_by.size - 1) + 1):
+            before = best[: total + 1 - size]
+            after[size:] = np.where(
+                before >= 0, np.maximum(after[size:], before + kept_by[size]), after[size:]
+            )
+        best = after
+    return int(best[total])
+
+
 def worths(
     weight: IntArray, cells: Sequence[Sequence[int]], most: int, parts: int, flag: IntArray
 ) -> dict[Sizes, int] | None:

@@ -24,7 +24,7 @@ from optalloc.mapping import (
     ring_order,
     ring_traffic,
 )
-from optalloc.mapping.compiled import annealing, climbing, tabu
+from optalloc.mapping.compiled import annealing, climbing, coarsening, flowing, tabu
 from optalloc.mapping.compiled.base import generator
 from optalloc.mapping.cuts import classes, cut_bound, matrix_of
 from optalloc.mapping.layout import Layout
@@ -114,6 +114,7 @@ def test_annealing_and_passes_report_the_change_that_they_make(seed: int) -> Non
         lambda: annealing.descend(spots, random),
         lambda: climbing.climb_all(spots, queue, 3, 20, 0, journal, random),
         lambda: climbing.climb_here(spots, queue, 9, 20, 5, journal, random),
+        lambda: flowing.divide_well(spots, 1, 6, 8.0, np.full(14, -1, np.int64)),
     )
     before = cost(traffic, machine, spots.slot)
     for search in searches:
@@ -124,6 +125,37 @@ def test_annealing_and_passes_report_the_change_that_they_make(seed: int) -> Non
         assert np.array_equal(load, spots.load)
         assert np.all(load <= machine.capacity)
         before = now
+
+
+@given(SEEDS)
+@settings(max_examples=15, deadline=None)
+def test_a_flow_divides_two_slots_as_well_as_any_division_that_fits(seed: int) -> None:
+    traffic, machine = random_traffic(seed, 9, 0.7), Machine.hierarchy((1, 3), (1, 10), capacity=9)
+    layout = Layout.of(traffic, machine)
+    at = np.random.default_rng(seed).integers(0, 3, 9)
+    spots = spots_of(layout.graph, layout.distance, layout.capacity, at)
+    moved = np.flatnonzero(at != 2)
+    least = cost(traffic, machine, at)
+    for choice in product((0, 1), repeat=moved.size):
+        other = at.copy()
+        other[moved] = choice
+        least = min(least, cost(traffic, machine, other))
+    joined = traffic.matrix[np.ix_(at == 0, at == 1)] + traffic.matrix[np.ix_(at == 1, at == 0)].T
+    change = flowing.divide(spots, 0, 1, 9.0, np.full(9, -1, np.int64))
+    now = cost(traffic, machine, spots.slot)
+    assert now - cost(traffic, machine, at) == pytest.approx(change, abs=1e-6)
+    if joined.size and joined.any(axis=0).all() and joined.any(axis=1).all():
+        # All of them are on the border then.
+        assert now == pytest.approx(least)
+    assert np.all(spots.slot[at == 2] == 2)
+
+
+def test_a_part_grows_along_heavy_edges() -> None:
+    path = Graph.of_traffic(Traffic.of_pairs(6, range(5), range(1, 6), [9, 9, 1, 9, 9]))
+    for seed in range(5):
+        part = coarsening.grow(path.start, path.end, path.weight, path.size, 3, generator(seed))
+        assert np.bincount(part, minlength=2).tolist() == [3, 3]
+        assert abs(np.diff(part)).tolist() in ([0, 0, 1, 0, 0], [0, 1, 0, 1, 0])
 
 
 @given(SEEDS)

@@ -6,11 +6,13 @@ import time
 
 import numpy as np
 
-from optalloc.mapping import exact, searching
+from optalloc.mapping import exact, parting, searching
 from optalloc.mapping.board import Board
+from optalloc.mapping.compiled.base import generator
 from optalloc.mapping.layout import Layout
 from optalloc.mapping.machine import Machine
 from optalloc.mapping.mapping import begin
+from optalloc.mapping.multilevel import Effort, split
 from optalloc.mapping.traffic import Traffic
 
 SECONDS = 0.3
@@ -29,8 +31,11 @@ def compile_mapping() -> None:
         searching.tabu(small, torus, _board(small, torus), 0)
         searching.multilevel(layout, _board(traffic, tree), 0)
         searching.annealing(layout, _board(traffic, tree), 0)
+    split(layout.graph, np.array([9, 9]), Effort(steps=0), 1, generator(0), lambda: False)
     exact.by_branching(small, torus, _board(small, torus))
     exact.by_cuts(layout, _board(traffic, tree), 1, 0)
+    pairs = np.array([[0, 2, 1, 0], [2, 0, 0, 1], [1, 0, 0, 2], [0, 1, 2, 0]])
+    parting.worths(pairs, [[0, 1], [2, 3]], 3, 2, np.zeros(1, np.int64))
 
 
 def _board(traffic: Traffic, machine: Machine) -> Board:

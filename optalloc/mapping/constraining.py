@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Run:
 
 
 def prove_cut(
-    weight: FloatArray,
+    weight: IntArray,
     groups: int,
     most: int,
     known: IntArray,
@@ -46,7 +45,7 @@ def prove_cut(
     Parameters
     ----------
     weight : (n, n)
-        Symmetric, whole numbers.
+        Symmetric, small whole numbers.
     groups, most
         Number of leaves, and ranks that each takes.
     at_least
@@ -58,11 +57,10 @@ def prove_cut(
     """
     from ortools.sat.python import cp_model
 
-    unit = int(np.gcd.reduce(weight[weight > 0].astype(np.int64)))
-    model, place, differ = _model(cp_model, weight, groups, most, unit)
-    cut = sum(d * (int(weight[e]) // unit) for e, d in differ.items())
+    model, place, differ = _model(cp_model, weight, groups, most)
+    cut = sum(d * int(weight[e]) for e, d in differ.items())
     model.minimize(cut)
-    model.add(cut >= int(np.ceil(at_least / unit - 1e-6)))
+    model.add(cut >= int(np.ceil(at_least - 1e-6)))
     label = _in_order(known)
     for (i, leaf), x in place.items():
         model.add_hint(x, int(label[i] == leaf))
@@ -84,7 +82,7 @@ def prove_cut(
                 self.stop_search()
 
     def bound(value: float) -> None:
-        bounded(int(np.ceil(value - 1e-6)) * unit)
+        bounded(int(np.ceil(value - 1e-6)))
         if run.stop():
             solver.stop_search()
 
@@ -96,7 +94,7 @@ def prove_cut(
 
 
 def _model(
-    cp_model: Any, weight: FloatArray, groups: int, most: int, unit: int
+    cp_model: Any, weight: IntArray, groups: int, most: int
 ) -> tuple[Any, dict[tuple[int, int], Any], dict[tuple[int, int], Any]]:
     n = len(weight)
     model = cp_model.CpModel()
@@ -121,12 +119,12 @@ def _model(
                 model.add_bool_or([a.negated(), b.negated(), apart.negated()])
             elif b is not None:
                 model.add_implication(b, apart)
-    _heavy_groups(model, weight, place, differ, groups, most, unit)
+    _heavy_groups(model, weight, place, differ, groups, most)
     return model, place, differ
 
 
 def _heavy_groups(
-    model: Any, weight: FloatArray, place: Any, differ: Any, groups: int, most: int, unit: int
+    model: Any, weight: IntArray, place: Any, differ: Any, groups: int, most: int
 ) -> None:
     """Add what holds for the components of each weight, heaviest first."""
     for value in np.unique(weight[weight > 0])[::-1][:3].tolist():

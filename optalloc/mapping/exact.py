@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -25,8 +26,8 @@ CLOSE = 0.3
 """Share of the cost that may be left to prove for CP-SAT to be tried."""
 EARLY = 0.3
 """Seconds before the time limit at which CP-SAT begins to end."""
-LARGEST = 1e15
-"""Volumes above this are not given to CP-SAT."""
+LARGEST = 2.0**62
+"""Four times the sum of whole volumes is below this, so that their differences are exact."""
 Search = Callable[[], None]
 
 
@@ -76,6 +77,8 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
     """
     from optalloc.mapping.constraining import Run, prove_cut
     from optalloc.mapping.cuts import cut_bound, matrix_of
+    from optalloc.mapping.ordering import Order
+    from optalloc.mapping.packing import prove_parts
 
     weight = matrix_of(layout.graph)
     steps = levels(layout)
@@ -100,19 +103,39 @@ def by_cuts(layout: Layout, board: Board, workers: int, seed: int) -> None:
         assert board.assignment is not None, "there is one from the beginning"
         known = label[layout.block[board.assignment]]
         cut_bound(weight, groups, int(capacity.max()), known, board.stop, partial(found, k), flag)
-    whole = bool(np.all(weight == np.rint(weight))) and weight.max() < LARGEST
     close = board.cost - board.bound <= CLOSE * board.cost
-    if len(steps) == 2 and not board.proven and close and whole and np.ptp(layout.capacity) == 0:
-        prove_cut(
-            weight,
-            layout.capacity.size,
-            int(layout.capacity[0]),
-            layout.block[board.assignment],
-            bounds[1],
-            Run(board.deadline - EARLY - time.monotonic(), workers, seed, board.stop, board.at_end),
-            partial(found, 1),
-            lambda at: board.offer(layout.assignment(at), "cp-sat"),
-        )
+    whole = bool(np.all(weight == np.rint(weight))) and 4 * weight.sum() < LARGEST
+    order = Order.of(weight) if whole and close and not board.proven else None
+    if order is None:
+        return
+    small = order.replace(weight)
+    for k in range(len(steps) - 1, 0, -1):
+        label = steps[k][1]
+        capacity = np.bincount(label, layout.capacity).astype(np.int64)
+        if board.proven or np.ptp(capacity):
+            continue
+        left = board.deadline - EARLY - time.monotonic()
+        run = Run(left, workers, seed, board.stop, board.at_end)
+        known = label[layout.block[board.assignment]]
+        shape = capacity.size, int(capacity[0])
+
+        def inside(most: float, k: int = k) -> None:
+            found(k, order.total - order.largest(most))
+
+        prove_parts(small, *shape, known, run, flag, inside)
+        most = order.replaced(order.total - bounds[k])
+        if len(steps) == 2 and not board.proven:
+            run = replace(run, seconds=board.deadline - EARLY - time.monotonic())
+            prove_cut(
+                small, *shape, known, small.sum() // 2 - most, run,
+                partial(_left, inside, int(small.sum()) // 2),
+                lambda at: board.offer(layout.assignment(at), "cp-sat"),
+            )  # fmt: skip
+
+
+def _left(inside: Callable[[float], None], total: float, cut: float) -> None:
+    """Say what can stay inside at most from what is cut at least."""
+    inside(total - cut)
 
 
 def levels(layout: Layout) -> list[tuple[float, IntArray]]:

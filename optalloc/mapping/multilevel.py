@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.mapping.compiled import annealing, climbing, coarsening
+from optalloc.mapping.compiled import annealing, climbing, coarsening, flowing
 from optalloc.mapping.compiled.annealing import Spots
 from optalloc.mapping.compiled.base import Words
 from optalloc.mapping.traffic import Graph
@@ -44,7 +44,8 @@ class Effort:
     Parameters
     ----------
     steps
-        Steps of annealing for each vertex of every level.
+        Steps of annealing for each vertex of every level; with 0 the coarsest graph, when it is
+        divided in two, is not annealed either, but divided by growing one part.
     least
         Steps of a level, however few vertices it has.
     hot, cold
@@ -64,6 +65,10 @@ class Effort:
     patience: int = 30
 
 
+REACH = 16.0
+"""How far flows between two groups reach, in what each of them has free."""
+GROWN = 20
+"""Starts of the coarsest graph when it is divided in two."""
 MELT = Effort(steps=60, least=2000, hot=1.0, cold=0.01)
 MELTS = 3
 """How the coarsest graph is annealed anew, and how often."""
@@ -187,7 +192,8 @@ def cycle(
             annealing.balance(spots, random)
         top = k == len(graphs) - 1
         if top and fresh:
-            below = melted(spots, random, stop)
+            grows = slots == 2 and not effort.steps
+            below = grown(spots, random) if grows else melted(spots, random, stop)
             continue
         improve(spots, effort, random, stop)
         below = spots.slot
@@ -214,6 +220,27 @@ def improve(spots: Spots, effort: Effort, random: Words, stop: Callable[[], bool
     if effort.steps:
         refine(spots, effort, random, stop)
     climbing.climb_all(spots, queue, PASSES, patience, PASSES + seeds, journal, random)
+    if spots.load.size == 2:
+        flowing.divide_well(spots, 0, 1, REACH, np.full(vertices, -1, np.int64))
+
+
+def grown(spots: Spots, random: Words) -> IntArray:
+    """Divide the coarsest graph in two by growing one part a few times; returns the best."""
+    vertices = spots.slot.size
+    queue, journal = climbing.new_queue(vertices, 2), np.zeros((vertices, 2), np.int64)
+    share = int(spots.size.sum() * spots.capacity[0] / max(spots.capacity.sum(), 1))
+    best, least = spots.slot.copy(), np.inf
+    for k in range(GROWN):
+        spots.slot[:] = coarsening.grow(
+            spots.start, spots.end, spots.weight, spots.size, share, random
+        )
+        annealing.seat(spots)
+        queue.moved[:] = -1
+        climbing.climb_all(spots, queue, PASSES, vertices, k * PASSES, journal, random)
+        cost = annealing.cost_of(spots)
+        if cost < least and np.all(spots.load <= spots.capacity):
+            best, least = spots.slot.copy(), cost
+    return best
 
 
 def melted(spots: Spots, random: Words, stop: Callable[[], bool]) -> IntArray:
@@ -252,9 +279,9 @@ def split(
     if groups == 1:
         return np.zeros(graph.vertices, np.int64)
     apart = 1.0 - np.eye(groups)
-    best, least = filled(graph.size, capacity, random), np.inf
-    for k in range(tries + CYCLES):
-        part = cycle(graph, apart, capacity, best, effort, random, stop, fresh=k < tries)
+    best, least = np.zeros(graph.vertices, np.int64), np.inf
+    for k in range(max(tries, 1) + CYCLES):
+        part = cycle(graph, apart, capacity, best, effort, random, stop, fresh=k < max(tries, 1))
         cut = annealing.cost_of(spots_of(graph, apart, capacity, part))
         if cut < least:
             best, least = part, cut

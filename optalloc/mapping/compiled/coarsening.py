@@ -1,10 +1,14 @@
-"""Smaller graphs from larger ones: pairs of heavily joined vertices become one; compiled."""
+"""Smaller graphs from larger ones, and how the smallest is divided; compiled.
+
+Pairs of heavily joined vertices become one; a part grows from a vertex over those most joined to
+it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from optalloc.mapping.compiled.base import FloatArray, IntArray, Words, compiled, shuffle
+from optalloc.mapping.compiled.base import FloatArray, IntArray, Words, below, compiled, shuffle
 
 
 @compiled
@@ -83,3 +87,35 @@ def contract(
                     written += 1
         starts[c + 1] = written
     return starts, ends[:written].copy(), weights[:written].copy(), sizes
+
+
+@compiled
+def grow(
+    start: IntArray, end: IntArray, weight: FloatArray, size: IntArray, share: int, random: Words
+) -> IntArray:
+    """Divide in two: 0 for what grows from a random vertex up to a size, 1 for the rest.
+
+    The next vertex is always the one that adds least to the cut. For graphs of few vertices.
+    """
+    vertices, load = size.size, 0
+    part, reached = np.ones(vertices, np.int64), np.zeros(vertices, np.bool_)
+    added = np.zeros(vertices)
+    for v in range(vertices):
+        added[v] = weight[start[v] : start[v + 1]].sum()
+    v = below(random, vertices)
+    while v >= 0:
+        part[v] = 0
+        load += size[v]
+        if load >= share:
+            break
+        for e in range(start[v], start[v + 1]):
+            added[end[e]] -= 2 * weight[e]
+            reached[end[e]] = True
+        v, least = -1, np.inf
+        for u in range(vertices):
+            if part[u] == 1 and reached[u] and added[u] < least:
+                least, v = added[u], u
+        if v < 0:
+            rest = np.flatnonzero(part == 1)
+            v = rest[below(random, rest.size)] if rest.size else -1
+    return part

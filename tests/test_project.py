@@ -274,14 +274,20 @@ def test_no_imports_in_a_circle() -> None:
         pytest.fail(" -> ".join(reversed(error.args[1])))
 
 
-NAMED = {"yaml": "pyyaml"}
+NAMED = {"prometheus_client": "prometheus-client", "yaml": "pyyaml"}
 """Packages whose name on PyPI is another than in Python."""
 
 
-def foreign_imports() -> set[str]:
-    """Third-party packages that the package imports, anywhere in it, by their names on PyPI."""
+SERVICE = "optalloc.service"
+"""The part whose dependencies are an extra."""
+
+
+def foreign_imports(service: bool) -> set[str]:
+    """Third-party packages that a part imports, anywhere in it, by their names on PyPI."""
     found: set[str] = set()
     for module in MODULES:
+        if module.startswith(SERVICE) != service:
+            continue
         for node in ast.walk(ast.parse(path_of(module).read_text())):
             if isinstance(node, ast.Import):
                 found |= {alias.name.partition(".")[0] for alias in node.names}
@@ -292,18 +298,28 @@ def foreign_imports() -> set[str]:
 
 def test_dependencies_are_those_that_are_imported() -> None:
     stated = {Requirement(line).name for line in project()["dependencies"]}
-    assert foreign_imports() == stated
+    extra = {Requirement(line).name for line in project()["optional-dependencies"]["service"]}
+    assert foreign_imports(service=False) == stated
+    assert foreign_imports(service=True) - stated == extra
+
+
+def test_nothing_else_needs_the_service() -> None:
+    """But the command, which imports it when it is called."""
+    outside = (m for m in MODULES if not m.startswith(SERVICE))
+    users = [m for m in outside if any(x.startswith(SERVICE) for x in imported_modules(m))]
+    assert users == []
 
 
 def test_every_dependency_has_its_reason() -> None:
     reasons = (ROOT / "CONTRIBUTING.md").read_text().partition("## Dependencies")[2]
-    extra = project()["optional-dependencies"]["dev"]
-    for line in [*project()["dependencies"], *extra]:
+    extras = project()["optional-dependencies"]
+    for line in [*project()["dependencies"], *extras["dev"], *extras["service"]]:
         assert re.search(rf"^\| .*\b{Requirement(line).name}\b.* \|", reasons, re.M), line
 
 
 def test_the_lock_keeps_the_stated_ranges() -> None:
-    for line in project()["dependencies"] + project()["optional-dependencies"]["dev"]:
+    extras = project()["optional-dependencies"]
+    for line in [*project()["dependencies"], *extras["dev"], *extras["service"]]:
         wanted = Requirement(line)
         pins = locked().get(wanted.name.lower(), [])
         assert pins, f"{wanted.name} is not locked"

@@ -24,6 +24,7 @@ _HOMES = {
     "map": "map",
     "calibrate": "calibrate",
     "predict": "calibrate",
+    "serve": "serve",
     "engines": "about",
     "compile": "about",
     "schema": "about",

@@ -4,8 +4,17 @@ from __future__ import annotations
 
 import msgspec
 
+from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance, Task
 from optalloc.solution import Placed
+
+
+class Unknown(OptallocError):
+    """A name that no task that runs has, or no node."""
+
+
+class Taken(OptallocError):
+    """The name of a task that is to be new, and is not."""
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -106,7 +106,7 @@ class Kind:
             found = choices(names)
             raise OptallocError(f"expected a configuration ({found}), got {placed.configuration!r}")
         choice = names[placed.configuration]
-        unknown = placed.nodes.keys() - columns.node_index.keys()
+        unknown = [name for name in placed.nodes if name not in columns.node_index]
         if unknown:
             raise OptallocError(f"expected the name of a node, got {min(unknown)!r}")
         node = np.array([columns.node_index[name] for name in placed.nodes], np.int64)
@@ -134,6 +134,31 @@ class Kind:
             if domain.size != 1 or domain[0] < 0:
                 scope = columns.within_scopes[within]
                 raise OptallocError(f"expected nodes within one {scope}")
+
+    @property
+    def apart(self) -> bool:
+        """Whether some counters serve one task of the kind alone."""
+        return bool(self._apart)
+
+    def count(
+        self, block: IntArray, node: IntArray, number: IntArray, rows: IntArray, tasks: IntArray
+    ) -> None:
+        """Count many tasks at once, where none has counters of its own.
+
+        Parameters
+        ----------
+        block, node, number : (k,)
+            All their replicas, each pair of block and node once.
+        rows : (m, 2)
+            Choices and spots, each pair once.
+        tasks : (m,)
+            How many tasks run so.
+        """
+        self._clear()
+        self.state.settle(block, node, number)
+        for (choice, spot), many in zip(rows.tolist(), tasks.tolist(), strict=True):
+            self.state.choose(choice, many, spot)
+        self._clear()
 
     def broken(self) -> bool:
         """Whether some rule does not hold now."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from copy import copy
@@ -11,11 +12,12 @@ import msgspec
 from msgspec.structs import replace
 
 from optalloc.engines.protocol import Clock
-from optalloc.instance.errors import OptallocError
+from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
-from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot
+from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot, Taken, Unknown
+from optalloc.oracle.bulk import put_all
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
 from optalloc.oracle.kinds import Kind, Run
@@ -80,6 +82,29 @@ class Oracle:
         self._kinds: OrderedDict[bytes, Kind] = OrderedDict()
 
     # -- tasks ---------------------------------------------------------------------------------
+
+    def check(self, *tasks: Task) -> None:
+        """Refuse tasks that do not go with the cluster, as `place` does, and place none.
+
+        Raises
+        ------
+        InstanceError
+            Lists the problems of all tasks, ``tasks[0]`` being the first.
+        Taken, OptallocError
+            As `place`.
+        """
+        problems: list[tuple[str, str]] = []
+        for k, task in enumerate(tasks):
+            try:
+                self._kind(task)
+            except InstanceError as error:
+                problems += [
+                    (re.sub(r"^tasks\[\d+\]", f"tasks[{k}]", path), what)
+                    for path, what in error.problems
+                ]
+        if problems:
+            raise InstanceError(problems, "the request")
+        self._check_new(tasks)
 
     def place(self, *tasks: Task, together: bool = False) -> tuple[Answer, ...]:
         """Place tasks where they cost least, one after the other in the order given.
@@ -241,6 +266,16 @@ class Oracle:
         """Names of the tasks with a replica on a node."""
         return tuple(self._on.get(self._node(node), ()))
 
+    @property
+    def running(self) -> int:
+        """Number of tasks that run."""
+        return len(self._live)
+
+    def task(self, name: str) -> Task:
+        """A task that runs, as it was stated."""
+        self._check_running([name])
+        return self._live[name].task
+
     def where(self, name: str) -> Placed:
         """Where a task runs."""
         self._check_running([name])
@@ -282,9 +317,16 @@ class Oracle:
             For a snapshot that places tasks where they cannot be.
         """
         made = cls(snapshot.instance, snapshot.objective or None)
+        kinds: dict[bytes, list[Task]] = {}
         for task in snapshot.tasks:
-            kind = made._kind(task)
-            made._add(task, kind.put(kind.read(snapshot.placements[task.name])))
+            kinds.setdefault(made._key(task), []).append(task)
+        runs: dict[str, Run] = {}
+        for tasks in kinds.values():
+            placed = [snapshot.placements[task.name] for task in tasks]
+            put = put_all(made._kind(tasks[0]), placed)
+            runs.update(zip((task.name for task in tasks), put, strict=True))
+        for task in snapshot.tasks:
+            made._add(task, runs[task.name])
         made._set_closed(snapshot.closed, True)
         made.version = snapshot.version
         return made
@@ -295,7 +337,7 @@ class Oracle:
         seen = set()
         for task in tasks:
             if task.name in self._live or task.name in seen:
-                raise OptallocError(f"expected the name of a new task, got {task.name!r}")
+                raise Taken(f"expected the name of a new task, got {task.name!r}")
             if task.count != 1:
                 raise OptallocError(f"expected single tasks, got {task.name!r} with a count")
             seen.add(task.name)
@@ -303,14 +345,14 @@ class Oracle:
     def _check_running(self, names: Sequence[str]) -> None:
         for k, name in enumerate(names):
             if name not in self._live:
-                raise OptallocError(f"expected the name of a task that runs, got {name!r}")
+                raise Unknown(f"expected the name of a task that runs, got {name!r}")
             if name in names[:k]:
                 raise OptallocError(f"expected each task once, got {name!r} again")
 
     def _node(self, name: str) -> int:
         index = self.ground.problem.columns.node_index
         if name not in index:
-            raise OptallocError(f"expected the name of a node, got {name!r}")
+            raise Unknown(f"expected the name of a node, got {name!r}")
         return index[name]
 
     def _set_closed(self, nodes: Iterable[str], closed: bool) -> None:
@@ -322,9 +364,14 @@ class Oracle:
         self.version += changed
         return tuple(replace(answer, version=self.version) for answer in answers)
 
+    @staticmethod
+    def _key(task: Task) -> bytes:
+        """What tasks of one kind share."""
+        return msgspec.json.encode(replace(task, name="", current=None))
+
     def _kind(self, task: Task) -> Kind:
         """The formulated kind of a task."""
-        key = msgspec.json.encode(replace(task, name="", current=None))
+        key = self._key(task)
         kind = self._kinds.get(key)
         if kind is None:
             kind = self._kinds[key] = Kind(self.ground, task)

@@ -1,0 +1,346 @@
+"""The application: requests in, answers out, and everything that keeps bad ones away."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from optalloc.instance.errors import OptallocError
+from optalloc.instance.schema_walk import Walk
+from optalloc.service import asked as a
+from optalloc.service import commands
+from optalloc.service.errors import Refused, refused
+from optalloc.service.logs import LOG, REQUESTS, log
+from optalloc.service.metrics import Metrics
+from optalloc.service.openapi import DEADLINE, KEY, VERSION, document
+from optalloc.service.routes import ROUTES, Path
+from optalloc.service.tokens import Role, Tokens
+from optalloc.service.turn import Turn
+from optalloc.service.writer import Command, Reply, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+LONGEST_KEY = 200
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one request, and all of them together, may take.
+
+    Parameters
+    ----------
+    body
+        Bytes of a body.
+    tasks
+        Tasks, moves or nodes in one request.
+    queue
+        Requests that wait.
+    seconds
+        Until a request is answered, and the longest deadline it can ask for.
+    """
+
+    body: int = 4 * 2**20
+    tasks: int = 1_000
+    queue: int = 1_000
+    seconds: float = 10.0
+
+
+class Service:
+    """The oracle's application.
+
+    Parameters
+    ----------
+    writer
+        Carries requests out.
+    tokens
+        Who may do what; None: everybody may do everything.
+    limits
+        What requests may take.
+    """
+
+    def __init__(
+        self, writer: Writer, tokens: Tokens | None, limits: Limits, metrics: Metrics
+    ) -> None:
+        self.writer, self.tokens, self.limits, self.metrics = writer, tokens, limits, metrics
+        self._aside = ThreadPoolExecutor(1, "aside")
+        self._encode = msgspec.json.Encoder()
+
+    def app(self) -> ASGIApp:
+        """The application for a server."""
+        routes = [
+            Route(
+                path.path.replace("{name}", "{name:path}"),
+                partial(self._answer, path),
+                methods=[path.method],
+            )
+            for path in ROUTES
+        ]
+        app = Starlette(
+            routes=routes,
+            lifespan=self._lifespan,
+            exception_handlers={HTTPException: self._no_route},
+        )
+
+        async def observed(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._observed(app, scope, receive, send)
+
+        return observed
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        yield
+        await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Answer what is under way, and close the journal."""
+        self._aside.shutdown()
+        self.writer.close()
+
+    async def _observed(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        """Measure and log a request."""
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started, status = time.perf_counter(), 0
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            status = message.get("status", status)
+            await send(message)
+
+        await app(scope, receive, told)
+        seconds = time.perf_counter() - started
+        path = scope.get("optalloc_path", "other")
+        self.metrics.seconds.labels(path).observe(seconds)
+        self.metrics.requests.labels(path, str(status)).inc()
+        log(
+            "request",
+            REQUESTS,
+            method=scope["method"],
+            path=path,
+            status=status,
+            ms=round(1000 * seconds, 3),
+        )
+
+    async def _no_route(self, _: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        answer = self._error(Refused(error.status_code, error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    # -- one request ---------------------------------------------------------------------------
+
+    async def _answer(self, path: Path, request: Request) -> Response:
+        request.scope["optalloc_path"] = path.name
+        try:
+            self._allow(path, request)
+            if path.how == "service":
+                return await self._of_service(path)
+            return await self._of_oracle(path, request)
+        except OptallocError as error:
+            return self._error(refused(error))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception as error:  # noqa: BLE001  (the border to the user: nothing passes it)
+            self.failed(error)
+            return self._error(Refused(503, "an internal error; nothing was decided"))
+
+    def failed(self, error: BaseException) -> None:
+        """Count and log an error that should not be."""
+        self.metrics.failures.inc()
+        LOG.error("failure", exc_info=error)
+
+    def _allow(self, path: Path, request: Request) -> None:
+        if self.tokens is None or not path.role:
+            return
+        role = self.tokens.role(request.headers.get("authorization", ""))
+        if role is Role.NOBODY:
+            raise Refused(401, "expected 'Authorization: Bearer TOKEN' with a known token")
+        if role < path.role:
+            said = f"expected a token with the role {path.role.name.lower()}"
+            raise Refused(403, f"{said}, got one with {role.name.lower()}")
+
+    async def _of_service(self, path: Path) -> Response:
+        match path.name:
+            case "openapi.json":
+                return Response(document(), media_type="application/json")
+            case "metrics":
+                text = self.metrics.text(await self._standing(), self.writer.waiting)
+                return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+            case "readyz" if self.writer.lost:
+                raise Refused(503, "the journal cannot be written")
+        return self._made(a.Health(status="ok"), None)
+
+    async def _standing(self) -> a.Standing | None:
+        turn = Turn(self.limits.seconds)
+        try:
+            found: a.Standing = await self._carried_out(Command(commands.standing, turn))
+            return found
+        except Refused:
+            return None
+
+    async def _of_oracle(self, path: Path, request: Request) -> Response:
+        turn = Turn(self._seconds(request))
+        body = await self._body(request, turn)
+        asked = self._asked(path, body)
+        if path.how == "change":
+            command = self._change(path, request, body, asked, turn)
+            reply = await self._carried_out(command)
+            self._count(path, reply)
+            return self._sent(reply.body, reply.version, reply.repeated)
+        assert path.run is not None
+        if path.how == "ask":
+            answer = await self._carried_out(
+                Command(partial(_ask, path.run, [*request.path_params.values()]), turn)
+            )
+        else:
+            fork = await self._carried_out(Command(_fork, turn))
+            work = asyncio.get_running_loop().run_in_executor(self._aside, path.run, fork, asked)
+            answer = await self._in_time(work, turn)
+        return self._made(answer, answer.version)
+
+    async def _in_time(self, work: asyncio.Future[Any], turn: Turn) -> Any:
+        """Wait for work that changes nothing, until the deadline."""
+        done, _ = await asyncio.wait({work}, timeout=max(turn.deadline - time.monotonic(), 0))
+        if not done:
+            work.cancel()
+            work.add_done_callback(lambda w: w.cancelled() or w.exception())
+            raise Refused(503, "the deadline has passed", retry=True)
+        return work.result()
+
+    async def _carried_out(self, command: Command) -> Any:
+        """Wait for the writer; at the deadline only where it has not begun to carry it out."""
+        reply = asyncio.wrap_future(self.writer.submit(command))
+        left = max(command.turn.deadline - time.monotonic(), 0)
+        done, _ = await asyncio.wait({reply}, timeout=left)
+        if not done and command.turn.expire():
+            reply.add_done_callback(lambda r: r.cancelled() or r.exception())
+            raise Refused(503, "the deadline has passed and nothing was decided", retry=True)
+        return await reply
+
+    # -- what a request states -----------------------------------------------------------------
+
+    def _change(self, path: Path, request: Request, body: bytes, asked: Any, turn: Turn) -> Command:
+        assert path.run is not None
+        key = request.headers.get(KEY)
+        if key is not None and not 0 < len(key) <= LONGEST_KEY:
+            raise Refused(400, f"expected {KEY} of 1 to {LONGEST_KEY} characters")
+        expected = request.headers.get(VERSION)
+        if expected is not None and not re.fullmatch(r'\d{1,18}|"\d{1,18}"', expected, re.ASCII):
+            raise Refused(400, f"expected a version as {VERSION}, got {expected!r}")
+        return Command(
+            run=partial(_carry_out, path.run, asked, turn),
+            turn=turn,
+            key=key,
+            asked=b"%b %b" % (path.name.encode(), body),
+            expected=None if expected is None else int(expected.strip('"')),
+        )
+
+    def _seconds(self, request: Request) -> float:
+        stated = request.headers.get(DEADLINE)
+        if stated is None:
+            return self.limits.seconds
+        if not re.fullmatch(r"\d{1,9}", stated, re.ASCII) or int(stated) == 0:
+            raise Refused(400, f"expected whole milliseconds as {DEADLINE}, got {stated!r}")
+        return min(int(stated) / 1000, self.limits.seconds)
+
+    async def _body(self, request: Request, turn: Turn) -> bytes:
+        if request.method == "GET":
+            return b""
+        said = f"expected a body of at most {self.limits.body} bytes"
+        stated = request.headers.get("content-length", "0")
+        if stated.isdecimal() and int(stated) > self.limits.body:
+            raise Refused(413, said)
+        found = bytearray()
+        try:
+            async with asyncio.timeout(max(turn.deadline - time.monotonic(), 0)):
+                async for piece in request.stream():
+                    found += piece
+                    if len(found) > self.limits.body:
+                        raise Refused(413, said)
+        except TimeoutError:
+            raise Refused(408, "the body did not come before the deadline", retry=True) from None
+        return bytes(found)
+
+    def _asked(self, path: Path, body: bytes) -> Any:
+        if path.asked is None:
+            return a.Nothing()
+        if path.asked is a.Nothing and not body:
+            return a.Nothing()
+        try:
+            asked = msgspec.json.decode(body, type=path.asked)
+        except msgspec.ValidationError as error:
+            raise self._wrong(path.asked, body, error) from None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise Refused(400, f"expected JSON: {error}") from None
+        for name in asked.__struct_fields__:
+            listed = getattr(asked, name)
+            if isinstance(listed, tuple) and len(listed) > self.limits.tasks:
+                said = f"expected at most {self.limits.tasks} in one request, got {len(listed)}"
+                raise Refused(413, said, [(name, said)])
+        return asked
+
+    def _wrong(self, asked: type[Any], body: bytes, error: Exception) -> Refused:
+        """List all that is wrong with a body's types."""
+        try:
+            faults = Walk(msgspec.json.decode(body), asked).faults
+        except (msgspec.DecodeError, RecursionError):
+            faults = []
+        told = "\n".join(f"{path}: {what}" for path, what in faults)
+        return Refused(422, told or str(error), faults)
+
+    # -- answers -------------------------------------------------------------------------------
+
+    def _count(self, path: Path, reply: Reply) -> None:
+        if path.name == "place" and not reply.repeated:
+            self.metrics.placed.inc(reply.placed)
+            self.metrics.refused.inc(reply.refused)
+
+    def _made(self, answer: Any, version: int | None) -> Response:
+        return self._sent(self._encode.encode(answer), version)
+
+    def _sent(self, body: bytes, version: int | None, repeated: bool = False) -> Response:
+        headers = {} if version is None else {"ETag": f'"{version}"'}
+        if repeated:
+            headers["Idempotent-Replayed"] = "true"
+        return Response(body, media_type="application/json", headers=headers)
+
+    def _error(self, error: Refused) -> Response:
+        problems = tuple(a.Problem(path=path, message=what) for path, what in error.problems)
+        said = a.Error(status=error.status, message=str(error), problems=problems)
+        headers = {"ETag": f'"{self.writer.oracle.version}"'}
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if error.retry:
+            headers["Retry-After"] = "1"
+        body = self._encode.encode(said)
+        return Response(body, error.status, headers, media_type="application/json")
+
+
+def _carry_out(run: Callable[..., Any], asked: Any, turn: Turn, oracle: Any) -> Any:
+    return run(oracle, asked, turn)
+
+
+def _ask(run: Callable[..., Any], arguments: list[str], oracle: Any) -> Any:
+    return run(oracle, *arguments)
+
+
+def _fork(oracle: Any) -> Any:
+    return oracle.fork()

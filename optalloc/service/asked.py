@@ -1,0 +1,301 @@
+"""Bodies of requests and answers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from optalloc.instance.model import Task
+from optalloc.oracle.answers import Decision, Refusal
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a request states."""
+
+
+class Place(Body, frozen=True):
+    """Place tasks, one after the other in the order given.
+
+    Parameters
+    ----------
+    tasks
+        Single tasks and gangs with new names, as in instance files.
+    together
+        Place all or none.
+    """
+
+    tasks: tuple[Task, ...]
+    together: bool = False
+
+
+class Names(Body, frozen=True):
+    """Tasks that run.
+
+    Parameters
+    ----------
+    tasks
+        Their names.
+    """
+
+    tasks: tuple[str, ...]
+
+
+class Resize(Body, frozen=True):
+    """Another demand, table or number of replicas for a task that runs.
+
+    Parameters
+    ----------
+    task
+        The task, as it is to be from now on.
+    """
+
+    task: Task
+
+
+class Move(Body, frozen=True):
+    """Where a task is to run.
+
+    Parameters
+    ----------
+    task
+        Its name.
+    nodes
+        Replicas by node name.
+    configuration
+        Name of the row chosen, for a task with a table.
+    """
+
+    task: str
+    nodes: dict[str, int]
+    configuration: str = ""
+
+
+class Moves(Body, frozen=True):
+    """Moves, one after the other; all or none.
+
+    Parameters
+    ----------
+    moves
+        Each of another task.
+    """
+
+    moves: tuple[Move, ...]
+
+
+class Nodes(Body, frozen=True):
+    """Nodes of the cluster.
+
+    Parameters
+    ----------
+    nodes
+        Their names.
+    """
+
+    nodes: tuple[str, ...]
+
+
+class OneNode(Body, frozen=True):
+    """A node of the cluster.
+
+    Parameters
+    ----------
+    node
+        Its name.
+    """
+
+    node: str
+
+
+class WhatIf(Body, frozen=True):
+    """Changes that are only tried, in this order, and what would then be placed.
+
+    Parameters
+    ----------
+    release
+        Tasks that would be gone.
+    close, reopen
+        Nodes that would be closed, or open again.
+    place
+        Tasks that would be placed.
+    together
+        Place all or none.
+    """
+
+    release: tuple[str, ...] = ()
+    close: tuple[str, ...] = ()
+    reopen: tuple[str, ...] = ()
+    place: tuple[Task, ...] = ()
+    together: bool = False
+
+
+class Nothing(Body, frozen=True):
+    """No fields."""
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """Where tasks run, or would run, and why others do not.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    decisions
+        Tasks that have a place.
+    refusals
+        Tasks that have none, each with its reason.
+    """
+
+    version: int
+    decisions: tuple[Decision, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that was made.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    """
+
+    version: int
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """A task that runs.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    task
+        Its name.
+    nodes
+        Replicas by node name.
+    configuration
+        Name of the row chosen, for a task with a table.
+    """
+
+    version: int
+    task: str
+    nodes: dict[str, int]
+    configuration: str = ""
+
+
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of a resource is in use.
+
+    Parameters
+    ----------
+    capacity, used
+        In the resource's unit, over all nodes.
+    """
+
+    capacity: float
+    used: float
+
+
+class Standing(msgspec.Struct, frozen=True, kw_only=True):
+    """The state in figures.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    tasks, nodes
+        Tasks that run, and nodes.
+    closed
+        Names of the nodes to which nothing may come.
+    resources
+        What is in use, by resource.
+    power_w
+        Watts, where the instance's objective counts them.
+    """
+
+    version: int
+    tasks: int
+    nodes: int
+    closed: tuple[str, ...]
+    resources: dict[str, Use]
+    power_w: float | None = None
+
+
+class BrokenRule(msgspec.Struct, frozen=True, kw_only=True):
+    """A rule that does not hold.
+
+    Parameters
+    ----------
+    rule
+        Its label.
+    message
+        What is wrong.
+    """
+
+    rule: str
+    message: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the independent checker says of all that runs.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    tasks
+        Tasks that were checked.
+    feasible
+        Whether every hard rule holds.
+    violations
+        The rules that do not.
+    """
+
+    version: int
+    tasks: int
+    feasible: bool
+    violations: tuple[BrokenRule, ...] = ()
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong at one place of a request.
+
+    Parameters
+    ----------
+    path
+        Such as ``tasks[3].demand.gpu``.
+    message
+        What was expected.
+    """
+
+    path: str
+    message: str
+
+
+class Error(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a request is refused.
+
+    Parameters
+    ----------
+    status
+        The HTTP status.
+    message
+        What is wrong.
+    problems
+        Each by its place, where there are several.
+    """
+
+    status: int
+    message: str
+    problems: tuple[Problem, ...] = ()
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the service is.
+
+    Parameters
+    ----------
+    status
+        ``ok``, or what keeps it from answering.
+    """
+
+    status: str

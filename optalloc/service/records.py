@@ -1,0 +1,126 @@
+"""What the journal keeps: decisions, so that replaying them decides nothing anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from optalloc.instance.model import Instance, Task
+from optalloc.oracle.answers import Snapshot
+from optalloc.solution import Placed
+
+
+class Put(msgspec.Struct, frozen=True, tag="put", omit_defaults=True):
+    """A task, new or not, runs on some nodes from now on."""
+
+    task: Task
+    nodes: dict[str, int]
+    configuration: str = ""
+
+
+class Gone(msgspec.Struct, frozen=True, tag="gone"):
+    """Tasks run no longer."""
+
+    tasks: tuple[str, ...]
+
+
+class Closed(msgspec.Struct, frozen=True, tag="closed"):
+    """Nothing comes to some nodes any more."""
+
+    nodes: tuple[str, ...]
+
+
+class Reopened(msgspec.Struct, frozen=True, tag="reopened"):
+    """Tasks can come to some nodes again."""
+
+    nodes: tuple[str, ...]
+
+
+Record = Put | Gone | Closed | Reopened
+
+
+NO_ANSWER = msgspec.Raw(b"")
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One transaction.
+
+    Parameters
+    ----------
+    version
+        Version of the state after it.
+    records
+        What it changed, in order.
+    asked
+        Digest of the request, where it had an idempotency key.
+    answer
+        What such a request was answered.
+    """
+
+    version: int
+    records: tuple[Record, ...] = ()
+    asked: str = ""
+    answer: msgspec.Raw = NO_ANSWER
+
+
+class State:
+    """What runs where, as it follows from records.
+
+    Attributes
+    ----------
+    running
+        Tasks and where they run, by name.
+    closed
+        Names of the closed nodes.
+    version
+        Of the oracle.
+    """
+
+    def __init__(self) -> None:
+        self.running: dict[str, Put] = {}
+        self.closed: dict[str, None] = {}
+        self.version = 0
+
+    def follow(self, entry: Entry) -> None:
+        """Let an entry happen.
+
+        Raises
+        ------
+        KeyError
+            For a task that is said to be gone, and never ran.
+        """
+        self.version = entry.version
+        for record in entry.records:
+            match record:
+                case Put():
+                    self.running[record.task.name] = record
+                case Gone():
+                    for name in record.tasks:
+                        del self.running[name]
+                case Closed():
+                    self.closed.update(dict.fromkeys(record.nodes))
+                case Reopened():
+                    for name in record.nodes:
+                        self.closed.pop(name, None)
+
+    def records(self) -> Iterable[Record]:
+        """Records that lead here from nothing."""
+        if self.closed:
+            yield Closed(tuple(self.closed))
+        yield from self.running.values()
+
+    def snapshot(self, instance: Instance, objective: str) -> Snapshot:
+        """The same, for an oracle to go on from."""
+        puts = self.running.values()
+        return Snapshot(
+            instance=instance,
+            objective=objective,
+            tasks=tuple(put.task for put in puts),
+            placements={
+                put.task.name: Placed(nodes=put.nodes, configuration=put.configuration)
+                for put in puts
+            },
+            closed=tuple(self.closed),
+            version=self.version,
+        )

@@ -1,0 +1,137 @@
+"""Every path of the service, once: the application and its published description follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from optalloc.oracle.answers import Snapshot
+from optalloc.service import asked as a
+from optalloc.service import commands
+from optalloc.service.tokens import Role
+
+How = Literal["change", "ask", "fork", "service"]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One thing that can be asked.
+
+    Parameters
+    ----------
+    method, path
+        Of the request; a part in braces is a parameter.
+    role
+        That it takes.
+    summary
+        What it does, in one line.
+    how
+        ``change``: changes the oracle. ``ask``: reads it, between two changes. ``fork``: works on
+        a copy, while changes go on. ``service``: the service answers it itself.
+    answer
+        Type of the answer's body; None for text.
+    asked
+        Type of the request's body; None where there is none.
+    run
+        Function of the oracle and the request that carries it out.
+    """
+
+    method: Literal["GET", "POST"]
+    path: str
+    role: Role
+    summary: str
+    how: How
+    answer: type[Any] | None
+    asked: type[Any] | None = None
+    run: Callable[..., Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """What metrics and the published description call it."""
+        return self.path.removeprefix("/v1").strip("/").replace("/", "-").partition("-{")[0]
+
+
+def _change(name: str, role: Role, summary: str, run: Any, asked: Any, answer: Any) -> Path:
+    return Path("POST", f"/v1/{name}", role, summary, "change", answer, asked, run)
+
+
+ROUTES = (
+    _change("place", Role.PLACE, "Place tasks.", commands.place, a.Place, a.Answers),
+    _change("release", Role.PLACE, "Take tasks away.", commands.release, a.Names, a.Done),
+    _change(
+        "resize", Role.PLACE, "Give a task another size.", commands.resize, a.Resize, a.Answers
+    ),
+    _change("move", Role.PLACE, "Move tasks, all or none.", commands.move, a.Moves, a.Done),
+    _change(
+        "nodes/close", Role.ADMIN, "Let nothing come to nodes.", commands.close, a.Nodes, a.Done
+    ),
+    _change("nodes/reopen", Role.ADMIN, "Let tasks come again.", commands.reopen, a.Nodes, a.Done),
+    _change(
+        "nodes/drain",
+        Role.ADMIN,
+        "Close a node and propose moves for what runs on it.",
+        commands.drain,
+        a.OneNode,
+        a.Answers,
+    ),
+    _change(
+        "nodes/down",
+        Role.ADMIN,
+        "A node and all on it is lost; propose where that could run again.",
+        commands.down,
+        a.OneNode,
+        a.Answers,
+    ),
+    Path(
+        "GET",
+        "/v1/tasks/{name}",
+        Role.READ,
+        "Where a task runs.",
+        "ask",
+        a.Running,
+        run=commands.where,
+    ),
+    Path(
+        "GET",
+        "/v1/state",
+        Role.READ,
+        "What is in use.",
+        "ask",
+        a.Standing,
+        run=commands.standing,
+    ),
+    Path(
+        "POST",
+        "/v1/what-if",
+        Role.READ,
+        "Try changes without making them.",
+        "fork",
+        a.Answers,
+        a.WhatIf,
+        commands.what_if,
+    ),
+    Path(
+        "GET",
+        "/v1/snapshot",
+        Role.READ,
+        "All that is known.",
+        "fork",
+        Snapshot,
+        run=commands.snapshot,
+    ),
+    Path(
+        "POST",
+        "/v1/verify",
+        Role.READ,
+        "Have all that runs checked independently.",
+        "fork",
+        a.Verdict,
+        a.Nothing,
+        commands.check,
+    ),
+    Path("GET", "/healthz", Role.NOBODY, "Whether the process lives.", "service", a.Health),
+    Path("GET", "/readyz", Role.NOBODY, "Whether it can decide.", "service", a.Health),
+    Path("GET", "/metrics", Role.READ, "Metrics for Prometheus.", "service", None),
+    Path("GET", "/openapi.json", Role.NOBODY, "This description.", "service", dict[str, Any]),
+)

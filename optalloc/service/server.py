@@ -1,0 +1,190 @@
+"""The service in a process: instance, journal, socket, and a clean end."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from optalloc.instance.errors import OptallocError
+from optalloc.instance.files import dumps_instance, load_instance
+from optalloc.instance.model import Instance
+from optalloc.service.app import Limits, Service
+from optalloc.service.journal import Founding, Journal
+from optalloc.service.logs import log
+from optalloc.service.metrics import Metrics
+from optalloc.service.tokens import read_tokens
+from optalloc.service.writer import Writer
+
+CONNECTIONS = 4_096
+GRACE_S = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to serve.
+
+    Parameters
+    ----------
+    instance
+        File of the instance.
+    objective
+        As for `solve`; empty for the instance's.
+    host, port
+        Where to listen; port 0 takes a free one.
+    journal
+        File of the journal.
+    tokens
+        File of the tokens; None: everybody may do everything.
+    certificate, key
+        Files for TLS; None for plain HTTP.
+    limits
+        What requests may take.
+    """
+
+    instance: Path
+    objective: str
+    host: str
+    port: int
+    journal: Path
+    tokens: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    limits: Limits = Limits()  # noqa: RUF009  (frozen)
+
+
+def founding(instance: Instance, objective: str) -> Founding:
+    """Of what a journal has to be that goes with an instance."""
+    digest = hashlib.sha256(dumps_instance(instance)).hexdigest()
+    return Founding(digest, objective)
+
+
+def open_service(
+    instance: Instance, objective: str, journal: Path, limits: Limits, tokens: Path | None = None
+) -> Service:
+    """Start the writer on a journal; the application around it.
+
+    Raises
+    ------
+    OptallocError
+        For a bad file of tokens, a damaged journal, and one of another instance.
+    """
+    known = None if tokens is None else read_tokens(tokens)
+    kept = Journal(journal, founding(instance, objective))
+    metrics = Metrics()
+    try:
+        writer = Writer(instance, objective, kept, limits.queue)
+    except BaseException:
+        kept.close()
+        raise
+    service = Service(writer, known, limits, metrics)
+    writer.failed = service.failed
+    return service
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then answer what is under way, and end.
+
+    Raises
+    ------
+    OptallocError
+        For what cannot be served: bad files, an address that is taken or open to others without
+        tokens, a damaged journal.
+    """
+    started = time.perf_counter()
+    check_address(settings)
+    stated = load_instance(settings.instance)
+    service = open_service(
+        stated, settings.objective, settings.journal, settings.limits, settings.tokens
+    )
+    try:
+        listening = _listen(settings.host, settings.port)
+        config = uvicorn.Config(
+            service.app(),
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=GRACE_S,
+            h11_max_incomplete_event_size=64 * 1024,
+            ssl_certfile=settings.certificate,
+            ssl_keyfile=settings.key,
+        )
+        host, port = listening.getsockname()[:2]
+        oracle = service.writer.oracle
+        log(
+            "ready",
+            host=host,
+            port=port,
+            tls=settings.certificate is not None,
+            tasks=oracle.running,
+            version=oracle.version,
+            seconds=round(time.perf_counter() - started, 3),
+        )
+        _Server(config).run(sockets=[listening])
+    finally:
+        service.close()
+    log("ended", version=service.writer.oracle.version)
+
+
+def check_address(settings: Settings) -> None:
+    """Refuse to be open to others without tokens.
+
+    Raises
+    ------
+    OptallocError
+        For an address that is not a loopback one, where there are no tokens; and for half of TLS.
+    """
+    if (settings.certificate is None) != (settings.key is None):
+        raise OptallocError("expected both a certificate and its key for TLS, got one of them")
+    if settings.tokens is None and not _loopback(settings.host):
+        said = f"expected tokens to listen on {settings.host!r}, which others can reach"
+        raise OptallocError(f"{said}; without tokens only on 127.0.0.1, ::1 or localhost")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=1_024)
+    except OSError as error:
+        said = error.strerror or str(error)
+        raise OptallocError(f"cannot listen on {host!r}, port {port}: {said}") from None
+
+
+class _Server(uvicorn.Server):
+    """A server that a signal ends cleanly, without passing it on afterwards."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, _: FrameType | None) -> None:
+        log("ending", signal=signal.Signals(number).name)
+        self.should_exit = True

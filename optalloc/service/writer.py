@@ -1,0 +1,216 @@
+"""The one thread that asks the oracle: many requests share one synchronisation of the journal."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from threading import Condition, Thread
+from typing import Any
+
+import msgspec
+
+from optalloc.instance.errors import OptallocError
+from optalloc.instance.model import Instance
+from optalloc.oracle.oracle import Oracle
+from optalloc.service.asked import Answers
+from optalloc.service.commands import Change
+from optalloc.service.errors import Refused, refused
+from optalloc.service.journal import Journal
+from optalloc.service.records import NO_ANSWER, Entry
+from optalloc.service.turn import Turn
+
+MOST = 128
+"""Requests that share one commit."""
+LONGEST = 0.005
+"""Seconds after which no request joins a commit any more."""
+LOST = "the journal cannot be written; nothing is answered until the service starts anew"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as it is sent."""
+
+    body: bytes
+    version: int
+    repeated: bool = False
+    placed: int = 0
+    refused: int = 0
+
+
+@dataclass
+class Command:
+    """A request on its way to the oracle.
+
+    Parameters
+    ----------
+    run
+        Carries it out; returns a `Change`, or anything else that changed nothing.
+    turn
+        Its deadline.
+    key
+        Its idempotency key.
+    asked
+        The request in bytes, to tell whether a key comes again with another one.
+    expected
+        Version that the state must have.
+    reply
+        Where the answer goes.
+    """
+
+    run: Callable[[Oracle], Any]
+    turn: Turn = field(default_factory=Turn)
+    key: str | None = None
+    asked: bytes = b""
+    expected: int | None = None
+    reply: Future[Any] = field(default_factory=Future)
+
+
+class Writer:
+    """Carries out requests one after the other, and acknowledges them when they are on disk.
+
+    Parameters
+    ----------
+    instance, objective
+        Of the oracle.
+    journal
+        What has happened so far.
+    queue
+        Requests that may wait.
+
+    Attributes
+    ----------
+    failed
+        Told of an error that should not be.
+    lost
+        Whether the journal could not be written.
+    """
+
+    def __init__(self, instance: Instance, objective: str, journal: Journal, queue: int) -> None:
+        self.instance, self.objective, self.journal = instance, objective, journal
+        self.longest = queue
+        self.failed: Callable[[BaseException], None] = lambda _: None
+        self.oracle = self._restored()
+        self.lost = self._ending = False
+        self._waiting: deque[Command] = deque()
+        self._news = Condition()
+        self._encode = msgspec.json.Encoder()
+        self._thread = Thread(target=self._work, name="writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return len(self._waiting)
+
+    def submit(self, command: Command) -> Future[Any]:
+        """Put a request in the queue.
+
+        Raises
+        ------
+        Refused
+            Where the queue is full, and when the service ends.
+        """
+        with self._news:
+            if self._ending or self.lost:
+                raise Refused(503, LOST if self.lost else "the service ends", retry=True)
+            if len(self._waiting) >= self.longest:
+                said = f"{self.longest} requests wait already; expected fewer at a time"
+                raise Refused(429, said, retry=True)
+            self._waiting.append(command)
+            self._news.notify()
+        return command.reply
+
+    def close(self) -> None:
+        """Carry out what waits, and close the journal; more than once is well."""
+        with self._news:
+            ended, self._ending = self._ending, True
+            self._news.notify()
+        if not ended:
+            self._thread.join()
+            if not self.lost:
+                self.journal.close()
+
+    # -- in the thread -------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._news:
+                while not self._waiting and not self._ending:
+                    self._news.wait()
+                if not self._waiting:
+                    return
+            self._batch()
+
+    def _batch(self) -> None:
+        replies: list[tuple[Command, Any]] = []
+        until, open_ = time.monotonic() + LONGEST, False
+        try:
+            while self._waiting and len(replies) < MOST and time.monotonic() < until:
+                command = self._waiting.popleft()
+                entry, reply = self._reply(command)
+                replies.append((command, reply))
+                if entry is not None:
+                    if not open_:
+                        self.journal.begin()
+                        open_ = True
+                    self.journal.append(entry, command.key)
+            if open_:
+                self.journal.commit()
+        except Exception as error:  # noqa: BLE001  (the disk: nothing may be acknowledged now)
+            self.lost = True
+            self.failed(error)
+            replies = [(command, Refused(503, LOST)) for command, _ in replies]
+            replies += [(command, Refused(503, LOST)) for command in self._waiting]
+            self._waiting.clear()
+        for command, reply in replies:
+            if isinstance(reply, BaseException):
+                command.reply.set_exception(reply)
+            else:
+                command.reply.set_result(reply)
+
+    def _reply(self, command: Command) -> tuple[Entry | None, Any]:
+        """Carry a request out; what goes into the journal, and what is answered."""
+        version = self.oracle.version
+        try:
+            digest = hashlib.sha256(command.asked).hexdigest() if command.key else ""
+            known = self.journal.answered(command.key) if command.key else None
+            if known is not None:
+                return None, self._again(known, digest)
+            command.turn.check()
+            if command.expected not in (None, version):
+                said = f"expected version {command.expected}, and the state has {version}"
+                raise Refused(412, said)
+            made = command.run(self.oracle)
+        except OptallocError as error:
+            return None, refused(error)
+        except Exception as error:  # noqa: BLE001  (it costs its own request, not the service)
+            self.failed(error)
+            self.oracle = self._restored()
+            return None, Refused(503, "an internal error; nothing was decided")
+        if not isinstance(made, Change):
+            return None, made
+        body = self._encode.encode(made.answer)
+        reply = _reply(made.answer, body, self.oracle.version)
+        if not made.records and command.key is None:
+            return None, reply
+        answer = msgspec.Raw(body) if command.key else NO_ANSWER
+        return Entry(self.oracle.version, made.records, digest, answer), reply
+
+    def _again(self, known: Entry, digest: str) -> Reply:
+        if known.asked != digest:
+            raise Refused(422, "expected a new Idempotency-Key: it came with another request")
+        return Reply(bytes(known.answer), known.version, repeated=True)
+
+    def _restored(self) -> Oracle:
+        """The oracle as the journal has it, entries of the open transaction among it."""
+        return Oracle.restore(self.journal.state.snapshot(self.instance, self.objective))
+
+
+def _reply(answer: msgspec.Struct, body: bytes, version: int) -> Reply:
+    if not isinstance(answer, Answers):
+        return Reply(body, version)
+    return Reply(body, version, False, len(answer.decisions), len(answer.refusals))

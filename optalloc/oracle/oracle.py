@@ -9,6 +9,7 @@ from copy import copy
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 from msgspec.structs import replace
 
 from optalloc.engines.protocol import Clock
@@ -26,6 +27,8 @@ from optalloc.solution import Placed, read_placement
 
 KINDS = 2_000
 """Kinds of requests that are kept formulated."""
+ANY = "task"
+"""Name under which kinds are formulated."""
 SECONDS = 60.0
 """Longest time that one request may take."""
 
@@ -83,8 +86,15 @@ class Oracle:
 
     # -- tasks ---------------------------------------------------------------------------------
 
-    def check(self, *tasks: Task) -> None:
+    def check(self, *tasks: Task, new: bool = True) -> None:
         """Refuse tasks that do not go with the cluster, as `place` does, and place none.
+
+        Parameters
+        ----------
+        *tasks
+            Tasks of a request.
+        new
+            Whether their names have to be new.
 
         Raises
         ------
@@ -95,16 +105,20 @@ class Oracle:
         """
         problems: list[tuple[str, str]] = []
         for k, task in enumerate(tasks):
+            here = f"tasks[{k}]"
             try:
-                self._kind(task)
+                with np.errstate(over="raise", invalid="raise"):
+                    self._kind(task)
             except InstanceError as error:
                 problems += [
-                    (re.sub(r"^tasks\[\d+\]", f"tasks[{k}]", path), what)
-                    for path, what in error.problems
+                    (re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems
                 ]
+            except FloatingPointError:
+                problems.append((here, "expected smaller numbers beside the cluster's quanta"))
         if problems:
             raise InstanceError(problems, "the request")
-        self._check_new(tasks)
+        if new:
+            self._check_new(tasks)
 
     def place(self, *tasks: Task, together: bool = False) -> tuple[Answer, ...]:
         """Place tasks where they cost least, one after the other in the order given.
@@ -335,7 +349,10 @@ class Oracle:
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
         seen = set()
-        for task in tasks:
+        for k, task in enumerate(tasks):
+            if not task.name:
+                what = "expected a name, got an empty one"
+                raise InstanceError([(f"tasks[{k}].name", what)], "the request")
             if task.name in self._live or task.name in seen:
                 raise Taken(f"expected the name of a new task, got {task.name!r}")
             if task.count != 1:
@@ -374,7 +391,8 @@ class Oracle:
         key = self._key(task)
         kind = self._kinds.get(key)
         if kind is None:
-            kind = self._kinds[key] = Kind(self.ground, task)
+            # Names are the same for all of a kind, so that none is checked with the first only.
+            kind = self._kinds[key] = Kind(self.ground, replace(task, name=ANY))
             while len(self._kinds) > KINDS:
                 self._kinds.popitem(last=False)
         self._kinds.move_to_end(key)

@@ -20,6 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from optalloc.instance.errors import OptallocError
+from optalloc.instance.model import Task
 from optalloc.instance.schema_walk import Walk
 from optalloc.service import asked as a
 from optalloc.service import commands
@@ -50,6 +51,8 @@ class Limits:
         Bytes of a body.
     tasks
         Tasks, moves or nodes in one request.
+    replicas
+        Of a task.
     queue
         Requests that wait.
     seconds
@@ -58,6 +61,7 @@ class Limits:
 
     body: int = 4 * 2**20
     tasks: int = 1_000
+    replicas: int = 100_000
     queue: int = 1_000
     seconds: float = 10.0
 
@@ -292,10 +296,24 @@ class Service:
             raise Refused(400, f"expected JSON: {error}") from None
         for name in asked.__struct_fields__:
             listed = getattr(asked, name)
-            if isinstance(listed, tuple) and len(listed) > self.limits.tasks:
+            if isinstance(listed, Task):
+                self._limit_replicas(name, listed)
+            if not isinstance(listed, tuple):
+                continue
+            if len(listed) > self.limits.tasks:
                 said = f"expected at most {self.limits.tasks} in one request, got {len(listed)}"
                 raise Refused(413, said, [(name, said)])
+            for k, one in enumerate(listed):
+                if isinstance(one, Task):
+                    self._limit_replicas(f"{name}[{k}]", one)
         return asked
+
+    def _limit_replicas(self, path: str, task: Task) -> None:
+        rows = [] if isinstance(task.configurations, str) else task.configurations
+        most = max([task.replicas, *(row.replicas for row in rows)])
+        if most > self.limits.replicas:
+            said = f"expected at most {self.limits.replicas} replicas, got {most}"
+            raise Refused(422, f"{path}: {said}", [(f"{path}.replicas", said)])
 
     def _wrong(self, asked: type[Any], body: bytes, error: Exception) -> Refused:
         """List all that is wrong with a body's types."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -63,12 +62,13 @@ def resize(oracle: Oracle, asked: a.Resize, turn: Turn) -> Change:
         raise Refused(
             422, "expected a single task", [("task.count", f"expected 1, got {task.count}")]
         )
-    turn.seal()
     try:
-        answer = oracle.resize(task)
+        oracle.check(task, new=False)
     except InstanceError as error:
-        said = [(re.sub(r"^tasks\[\d+\]", "task", path), what) for path, what in error.problems]
+        said = [(path.replace("tasks[0]", "task", 1), what) for path, what in error.problems]
         raise InstanceError(said, "the request") from None
+    turn.seal()
+    answer = oracle.resize(task)
     return Change(_answers(oracle, [answer]), _puts({task.name: task}, [answer]))
 
 

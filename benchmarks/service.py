@@ -1,0 +1,196 @@
+"""A real server in a process of its own, with a journal that may hold many tasks already."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contract import ROOT
+from optalloc import Instance, Node, Task, policies
+from optalloc.instance.files import dump_instance
+
+RACK = 16
+START_S = 120
+
+
+class Gone(Exception):
+    """The server closed the connection before it answered."""
+
+
+class Connection:
+    """A connection that is kept open; plain HTTP/1.1 with as little work as can be."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def ask(self, method: str, path: str, body: bytes = b"", key: str = "") -> tuple[int, bytes]:
+        """Status and body of the answer.
+
+        Raises
+        ------
+        Gone
+            Where there is none.
+        """
+        header = f"Idempotency-Key: {key}\r\n" if key else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: {len(body)}\r\n\r\n"
+        try:
+            self._socket.sendall(head.encode() + body)
+            return self._answer()
+        except OSError as error:
+            raise Gone(str(error)) from None
+
+    def _answer(self) -> tuple[int, bytes]:
+        text = b""
+        while (end := text.find(b"\r\n\r\n")) < 0:
+            text += self._more()
+        fields = text[:end].lower().split(b"\r\n")
+        (size,) = [int(f.partition(b":")[2]) for f in fields if f.startswith(b"content-length:")]
+        while len(text) < end + 4 + size:
+            text += self._more()
+        return int(fields[0].split()[1]), text[end + 4 :]
+
+    def _more(self) -> bytes:
+        got = self._socket.recv(1 << 20)
+        if not got:
+            raise Gone("closed")
+        return got
+
+
+class Server:
+    """A running server.
+
+    Attributes
+    ----------
+    port
+        Where it listens.
+    ready_s
+        Seconds from its start until it said that it is ready, interpreter and imports included.
+    """
+
+    def __init__(self, instance: Path, journal: Path, *options: str) -> None:
+        started = time.perf_counter()
+        command = [sys.executable, "-m", "optalloc", "serve", str(instance)]
+        command += ["--journal", str(journal), "--listen", "127.0.0.1:0", "--no-log-requests"]
+        self.process = subprocess.Popen(
+            [*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline()
+        if '"ready"' not in line:
+            rest = self.process.communicate()[1]
+            raise RuntimeError(f"the server did not start: {line}{rest}")
+        self.ready_s = time.perf_counter() - started
+        self.port: int = json.loads(line)["port"]
+
+    def kill(self) -> None:
+        """End it as a loss of power would."""
+        self.process.kill()
+        self._wait()
+
+    def stop(self) -> int:
+        """End it cleanly; its exit code."""
+        self.process.terminate()
+        return self._wait()
+
+    def _wait(self) -> int:
+        self.process.communicate(timeout=START_S)
+        return self.process.returncode
+
+    def memory_mb(self) -> float:
+        """Resident memory."""
+        text = Path(f"/proc/{self.process.pid}/status").read_text()
+        (line,) = [line for line in text.splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def serving(instance: Path, journal: Path, *options: str) -> Iterator[Server]:
+    """A server, ended afterwards."""
+    server = Server(instance, journal, *options)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def fleet(nodes: int) -> Instance:
+    """Nodes of three kinds in racks."""
+    return Instance(
+        nodes=[
+            Node(
+                name=f"rack{i // RACK}/n{i % RACK}",
+                device=("H100", "A100", "T4")[i % 3],
+                devices=8,
+                capacity={"cpu": 128, "memory": 1024},
+                idle_w=300,
+                full_w=3000,
+                domains={"rack": f"rack{i // RACK}"},
+            )
+            for i in range(nodes)
+        ],
+        policies=[policies.Nodes(), policies.Power()],
+        objective="nodes > power",
+    )
+
+
+def drawn(rng: random.Random, name: str, gang: bool) -> Task:
+    """A single task or a gang of 8 within a rack, of some tens of kinds."""
+    demand = {"cpu": rng.choice([2, 4, 6]), "memory": rng.choice([8, 16, 32, 48])}
+    if not gang:
+        return Task(name=name, demand={**demand, "device": rng.choice([0.1, 0.25])})
+    return Task(name=name, demand={**demand, "device": 0.5}, replicas=8, within="rack")
+
+
+def filled(folder: Path, nodes: int, tasks: int, gangs: float = 0.05) -> tuple[Path, Path]:
+    """An instance and a journal in which tasks run already, ten on a node or so."""
+    from optalloc.instance.files import load_instance
+    from optalloc.service.journal import Journal
+    from optalloc.service.records import Entry, Put
+    from optalloc.service.server import founding
+
+    file, journal = folder / f"fleet-{nodes}.json", folder / f"fleet-{nodes}-{tasks}.journal"
+    dump_instance(fleet(nodes), file)
+    names = [node.name for node in fleet(nodes).nodes]
+    rng, kept = random.Random(tasks), Journal(journal, founding(load_instance(file), ""))
+    puts = []
+    for i in range(tasks):
+        at = i % nodes
+        task = drawn(rng, f"old{i}", rng.random() < gangs / 8)
+        first = at // RACK * RACK
+        rack = names[first : first + RACK]
+        hosts = [rack[(at + k) % len(rack)] for k in range(task.replicas)]
+        puts.append(Put(task, dict.fromkeys(hosts, 1)))
+    for version, start in enumerate(range(0, tasks, 500), 1):
+        kept.begin()
+        kept.append(Entry(version, tuple(puts[start : start + 500])))
+        kept.commit()
+    kept.close()
+    return file, journal
+
+
+def placing(task: Task) -> bytes:
+    """Body of a request to place a task."""
+    import msgspec
+
+    return msgspec.json.encode({"tasks": [task]})
+
+
+def answered(text: bytes) -> dict[str, Any]:
+    """An answer's JSON."""
+    found: dict[str, Any] = json.loads(text)
+    return found

@@ -1,0 +1,100 @@
+"""The real server, in a process of its own: under load, killed, and ended cleanly."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmarks.service import Connection, Server, drawn, fleet, placing
+from benchmarks.service_load import Kills, flood
+from optalloc.instance.files import dump_instance
+
+pytestmark = pytest.mark.real
+
+
+def ask(server: Server, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    with Connection(server.port) as link:
+        return link.ask(method, path, body)
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Path:
+    file = tmp_path / "instance.json"
+    dump_instance(fleet(20), file)
+    return file
+
+
+def test_nothing_is_lost_or_made_twice_where_it_is_killed(instance: Path, tmp_path: Path) -> None:
+    found = Kills(instance, tmp_path / "j").run(4)
+    assert (found["lost"], found["twice"], found["violated"]) == (0, 0, 0)
+    assert found["acknowledged"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_and_what_was_decided_is_there_again(
+    number: signal.Signals, instance: Path, tmp_path: Path
+) -> None:
+    server = Server(instance, tmp_path / "j")
+    body = placing(drawn(random.Random(0), "a", gang=True))
+    status, text = ask(server, "POST", "/v1/place", body)
+    assert status == 200
+    server.process.send_signal(number)
+    _, said = server.process.communicate(timeout=60)
+    assert server.process.returncode == 0
+    assert [json.loads(line)["event"] for line in said.splitlines()] == ["ending", "ended"]
+    server = Server(instance, tmp_path / "j")
+    _, where = ask(server, "GET", "/v1/tasks/a")
+    assert json.loads(where)["nodes"] == json.loads(text)["decisions"][0]["nodes"]
+    assert server.stop() == 0
+
+
+def test_many_connections_share_commits(instance: Path, tmp_path: Path) -> None:
+    server = Server(instance, tmp_path / "j")
+    assert flood(server.port, 8, 30, requests=80)["pairs"] == 40
+    assert server.stop() == 0
+
+
+def test_a_damaged_journal_is_bad_input(instance: Path, tmp_path: Path) -> None:
+    server = Server(instance, tmp_path / "j")
+    flood(server.port, 1, 30, requests=4)
+    server.stop()
+    (tmp_path / "j").write_bytes(b"x" * 5000)
+    with pytest.raises(RuntimeError, match="damaged at entry 0"):
+        Server(instance, tmp_path / "j")
+
+
+def test_a_slow_body_does_not_hold_it_up(instance: Path, tmp_path: Path) -> None:
+    server = Server(instance, tmp_path / "j", "--request-time", "0.3")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as slow:
+        slow.sendall(b"POST /v1/place HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
+        assert ask(server, "GET", "/v1/state")[0] == 200
+        assert slow.recv(1000).startswith(b"HTTP/1.1 408 ")
+    assert server.stop() == 0
+
+
+def test_it_speaks_tls(instance: Path, tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    made = subprocess.run(
+        f"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost "
+        f"-addext subjectAltName=IP:127.0.0.1 -out {cert} -keyout {key}".split(),
+        capture_output=True,
+        check=False,
+    )
+    if made.returncode:
+        pytest.skip("openssl cannot make a certificate here")
+    server = Server(instance, tmp_path / "j", "--tls-cert", str(cert), "--tls-key", str(key))
+    context = ssl.create_default_context(cafile=str(cert))
+    with (
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname="127.0.0.1") as secure,
+    ):
+        secure.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert secure.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert server.stop() == 0

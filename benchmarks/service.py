@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contract import ROOT
-from optalloc import Instance, Node, Task, policies
+from optalloc import Instance, Node, Resource, Task, policies
 from optalloc.instance.files import dump_instance
 
 RACK = 16
@@ -143,6 +143,7 @@ def fleet(nodes: int) -> Instance:
             )
             for i in range(nodes)
         ],
+        resources={"device": Resource(quantum=0.05), "cpu": Resource(), "memory": Resource()},
         policies=[policies.Nodes(), policies.Power()],
         objective="nodes > power",
     )

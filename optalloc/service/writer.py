@@ -25,7 +25,7 @@ from optalloc.service.turn import Turn
 
 MOST = 128
 """Requests that share one commit."""
-LONGEST = 0.005
+LONGEST = 0.025
 """Seconds after which no request joins a commit any more."""
 LOST = "the journal cannot be written; nothing is answered until the service starts anew"
 

@@ -109,7 +109,7 @@ class Checker:
                 assert oracle.ground.devices.free[index[node], device] == 1000 - 1000 * used
 
 
-@pytest.mark.parametrize("policy", ["", "best-fit", "gang > spread"])
+@pytest.mark.parametrize("policy", ["", "best-fit", "gang > spread", "fragmentation"])
 @pytest.mark.parametrize("seed", range(4))
 def test_devices_are_never_shared_out_twice_whatever_came_and_went(seed: int, policy: str) -> None:
     rng = random.Random(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import random
 from typing import Any
 
 import pytest
@@ -95,6 +96,66 @@ def test_gangs_take_the_tightest_domain_that_has_room(replicas: int, on: int, ra
     assert sum(map(len, answer.devices.values())) == replicas
     oracle.release("g")
     assert nodes_of(oracle, single("t", 16)) == ["n0"]
+
+
+# -- least expected fragmentation --------------------------------------------------------------
+
+
+def part(name: str, share: float, **stated: Any) -> Task:
+    return Task(name=name, demand={"device": share, "cpu": 1}, **stated)
+
+
+def test_requests_leave_nodes_to_those_that_can_go_nowhere_else() -> None:
+    stated = Instance(
+        nodes=[Node(name=name, device=name, devices=2, capacity={"cpu": 8}) for name in ("A", "B")]
+    )
+    sample = [part(f"a{k}", 1, allow={"device": ["A"]}) for k in range(8)]
+    sample += [part(f"b{k}", 1) for k in range(2)]
+    told, blind = Oracle(stated, policy="fragmentation"), Oracle(stated)
+    told.expect(*sample)
+    assert nodes_of(blind, part("t", 1)) == ["A"]
+    assert nodes_of(told, part("t", 1), part("u", 1)) == ["B", "B"]
+
+
+def test_parts_that_go_together_share_a_device() -> None:
+    oracle = Oracle(Instance(nodes=[Node(name="a", devices=3)]), policy="fragmentation")
+    sample = [Task(name=f"s{k}", demand={"device": (0.7, 0.3, 0.5)[k % 3]}) for k in range(9)]
+    oracle.expect(*sample)
+    wanted = [0.7, 0.5, 0.3, 0.5]
+    tasks = [Task(name=f"t{k}", demand={"device": w}) for k, w in enumerate(wanted)]
+    answers = [a for a in oracle.place(*tasks) if isinstance(a, Decision)]
+    first, second, third, fourth = (a.devices["a"] for a in answers)
+    assert third == first
+    assert fourth == second
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_known_of_nodes_is_what_evaluating_them_anew_says(seed: int) -> None:
+    """The law of the memory: stale values are never used, whatever came and went."""
+    rng = random.Random(seed)
+    oracle = Oracle(cluster(), policy="fragmentation")
+
+    def drawn(name: str) -> Task:
+        demand = {"device": rng.choice([0.25, 0.5, 0.7, 1, 2]), "cpu": rng.choice([1, 2, 4])}
+        return Task(name=name, demand=demand, replicas=rng.choice([1, 1, 1, 2]))
+
+    oracle.expect(*(drawn(f"s{k}") for k in range(30)))
+    for step in range(80):
+        if oracle.tasks() and rng.random() < 0.4:
+            oracle.release(rng.choice(oracle.tasks()))
+        task = drawn(f"t{step}")
+        fork = oracle.fork()
+        assert oracle.place(task) == fork.place(task)
+
+
+def test_without_a_sample_the_mix_is_that_of_recent_requests() -> None:
+    stated = Instance(
+        nodes=[Node(name=name, device=name, devices=200, capacity={}) for name in ("A", "B")]
+    )
+    oracle = Oracle(stated, policy="fragmentation")
+    for k in range(120):
+        oracle.place(Task(name=f"a{k}", demand={"device": 1}, allow={"device": ["A"]}))
+    assert nodes_of(oracle, Task(name="t", demand={"device": 1})) == ["B"]
 
 
 def test_a_later_policy_decides_where_those_before_see_no_difference() -> None:

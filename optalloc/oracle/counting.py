@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ class Counting(State):
         Devices that replicas put next are to have, by block and node; any where not said.
     lacks
         Whether a replica was put where it found no devices.
+    memo
+        What policies keep of it.
     """
 
     devices: Devices | None = None
@@ -40,6 +42,7 @@ class Counting(State):
     held: dict[tuple[int, int], list[tuple[int, ...]]] = field(default_factory=dict)
     wanted: dict[tuple[int, int], list[tuple[int, ...]]] = field(default_factory=dict)
     lacks: bool = False
+    memo: dict[Any, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,17 +73,16 @@ class Counting(State):
 
     def move(self, block: int, nodes: IntArray, number: IntArray) -> None:
         """As `State.move`; replicas get devices, those that go give back theirs."""
+        share = self.share_of(block)
+        if share is not None:
+            for node, more in zip(nodes.tolist(), number.tolist(), strict=True):
+                for _ in range(more):
+                    self._give(share, block, node)
+                for _ in range(-more):
+                    self._return(share, block, node)
         super().move(block, nodes, number)
         for ranking in self.rankings:
             ranking.changed(nodes)
-        share = self.share_of(block)
-        if share is None:
-            return
-        for node, more in zip(nodes.tolist(), number.tolist(), strict=True):
-            for _ in range(more):
-                self._give(share, block, node)
-            for _ in range(-more):
-                self._return(share, block, node)
 
     def forget(self) -> None:
         """Forget who has devices of what was placed last; it keeps them."""
@@ -91,17 +93,18 @@ class Counting(State):
     def _give(self, share: Share, block: int, node: int) -> None:
         assert self.devices is not None
         wanted = self.wanted.get((block, node))
-        found = wanted.pop(0) if wanted else self._chosen(share, node)
+        found = wanted.pop(0) if wanted else self._chosen(share, block, node)
         if found is None or not self.devices.takes(share, node, found):
             self.lacks = True
             return
         self.devices.use(share, node, found)
         self.held.setdefault((block, node), []).append(found)
 
-    def _chosen(self, share: Share, node: int) -> tuple[int, ...] | None:
+    def _chosen(self, share: Share, block: int, node: int) -> tuple[int, ...] | None:
         assert self.devices is not None
         for ranking in self.rankings:
-            if found := ranking.devices(share, node):
+            found = ranking.devices(self, block, node)
+            if found and self.devices.takes(share, node, found):
                 return found
         return self.devices.choose(share, node)
 

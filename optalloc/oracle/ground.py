@@ -152,6 +152,16 @@ class Ground:
         columns = self.problem.columns
         return columns.capacity[columns.node_entry]
 
+    @property
+    def hard_resources(self) -> tuple[int, ...]:
+        """Resources whose capacity is a rule."""
+        return tuple(sorted({resource for resource, _ in self._capacities}))
+
+    @property
+    def device_resource(self) -> int | None:
+        """The resource that counts devices."""
+        return self.problem.columns.resource_index.get(DEVICE)
+
     @cached_property
     def _capacities(self) -> list[tuple[int, Tracked]]:
         """The counters of load, by resource."""

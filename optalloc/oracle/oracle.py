@@ -119,6 +119,20 @@ class Oracle:
         changed = any(isinstance(a, Decision) for a in answers)
         return self._versioned(answers, changed)
 
+    def expect(self, *tasks: Task) -> None:
+        """Say which requests are to come, by a sample of them.
+
+        Policies that look ahead go by it, and no longer by the requests that came.
+
+        Raises
+        ------
+        InstanceError, OptallocError
+            For tasks that do not go with the cluster.
+        """
+        kinds = [self._kind(task) for task in typed_tasks(tasks)]
+        for ranking in self.ground.rankings:
+            ranking.expect(kinds)
+
     def release(self, *names: str) -> None:
         """Take tasks away.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from optalloc.engines.greedy_state import View
 if TYPE_CHECKING:
     from optalloc.instance.model import Task
     from optalloc.oracle.counting import Counting
-    from optalloc.oracle.devices import Share
     from optalloc.oracle.ground import Ground
     from optalloc.oracle.kinds import Kind
 
@@ -45,9 +44,9 @@ class Ranking:
         del state, block
         return np.zeros(view.nodes.size)
 
-    def devices(self, share: Share, node: int) -> tuple[int, ...] | None:
+    def devices(self, state: Counting, block: int, node: int) -> tuple[int, ...] | None:
         """Choose devices of a node for one replica; None to leave it to others."""
-        del share, node
+        del state, block, node
         return None
 
     def tries(self, task: Task) -> tuple[Task, ...]:
@@ -57,6 +56,9 @@ class Ranking:
 
     def asked(self, kind: Kind) -> None:
         """Take notice of a request."""
+
+    def expect(self, kinds: Sequence[Kind]) -> None:
+        """Take notice of what requests are to come."""
 
     def changed(self, nodes: IntArray) -> None:
         """Take notice that something came to some nodes, or went."""

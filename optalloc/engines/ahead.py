@@ -45,8 +45,10 @@ def compile_ahead() -> float:
 def compile_others() -> None:
     """Compile all but the largest search."""
     from optalloc.mapping.ahead import compile_mapping
+    from optalloc.oracle.ahead import compile_policies
 
     compile_mapping()
+    compile_policies()
     for form in SMALL:
         if form != LARGEST:
             _compile(form)

@@ -27,10 +27,15 @@ class Placing:
         What is placed.
     restless
         Blocks whose replicas need not stay where they run now.
+    one_by_one
+        Whether a node takes one replica before the others are looked at again.
     """
 
-    def __init__(self, state: State, restless: Set[int] = frozenset()) -> None:
+    def __init__(
+        self, state: State, restless: Set[int] = frozenset(), one_by_one: bool = False
+    ) -> None:
         self.state, self.problem, self.restless = state, state.problem, restless
+        self.one_by_one = one_by_one
         self._glance = max(MOST_LOOKS // max(state.problem.classes, 1), LEAST_GLANCE)
         self._glances = 0
 
@@ -134,6 +139,8 @@ class Placing:
         room = view.room
         if not room.any():
             return None
+        if self.one_by_one and not share:
+            room = np.minimum(room, 1)
         home = self.state.home_left(block)
         if home is not None and not share and block not in self.restless:
             # What runs stays where it is if it can: a first answer, not the last word.

@@ -129,6 +129,8 @@ class Configuration(Stated, frozen=True):
     demand
         Demand of each replica; overrides the task's. A row that names a device type demands one
         device a replica unless the row or the task says otherwise.
+    device_memory_gib
+        GiB on each device that a replica uses; by default the task's.
     within
         Scope (such as ``rack``; ``node``) in one domain of which all replicas run; by default
         the task's, which is anywhere.
@@ -148,6 +150,7 @@ class Configuration(Stated, frozen=True):
     throughput: Number = 0
     watts: Number = 0
     demand: Named[Number] = kept({})
+    device_memory_gib: Number | None = None
     within: str = ""
     per_node: int = 0
     traffic: Number = 0
@@ -162,7 +165,11 @@ class Task(Stated, frozen=True):
     name
         Unique. The tasks of an entry with ``count`` > 1 are called ``name/0``, ``name/1``, ...
     demand
-        Per resource, for each replica.
+        Per resource, for each replica. A part of a ``device`` (0.25) is a share of one device:
+        the oracle shares devices out, `solve` gives the replica a whole one (unless a quantum
+        of the resource ``device`` is stated: then it counts sums, whatever device by device).
+    device_memory_gib
+        GiB on each device that a replica uses, of the nodes' ``memory_gib``.
     cost
         Cost of placing one replica, for the ``assignment-cost`` policy.
     replicas
@@ -203,6 +210,7 @@ class Task(Stated, frozen=True):
 
     name: str
     demand: Field[Mapping[str, Stateable], dict[str, Quantity]] = kept({})
+    device_memory_gib: Number = 0
     cost: Field[Stateable, Quantity] = kept(0)
     replicas: int = 1
     within: str = ""

@@ -28,6 +28,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Replicas by node name.
     configuration
         Name of the row chosen, for a task with a table.
+    devices
+        Numbers of the devices that it uses by node name, those of one replica after the other;
+        the same device twice where two of its replicas share it. Nodes count theirs from 0.
     version
         Version of the state after it; of a proposal, of the state for which it holds.
     """
@@ -35,6 +38,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: str
     nodes: dict[str, int]
     configuration: str = ""
+    devices: dict[str, tuple[int, ...]] = {}
     version: int = 0
 
     @property
@@ -73,10 +77,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Nodes, groups, policies and quanta.
     objective
         What placements are to cost little of; empty for the instance's.
+    policy
+        What decides between places that cost the same.
     tasks
         What runs.
     placements
         Where, by the tasks' names.
+    devices
+        Numbers of the devices that they use by node name, by the tasks' names.
     closed
         Nodes to which nothing may come.
     version
@@ -85,7 +93,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     instance: Instance
     objective: str = ""
+    policy: str = ""
     tasks: tuple[Task, ...] = ()
     placements: dict[str, Placed] = {}
+    devices: dict[str, dict[str, tuple[int, ...]]] = {}
     closed: tuple[str, ...] = ()
     version: int = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from optalloc.solution import Placed
 IntArray = NDArray[np.int64]
 
 
-def put_all(kind: Kind, placed: Sequence[Placed]) -> list[Run]:
+def put_all(
+    kind: Kind, placed: Sequence[Placed], devices: Sequence[Mapping[str, tuple[int, ...]]]
+) -> list[Run]:
     """Put tasks of a kind where a snapshot says that they run, whatever rules say.
 
     Where counters serve a single task of the kind alone, one after the other; else what all of
@@ -22,11 +24,16 @@ def put_all(kind: Kind, placed: Sequence[Placed]) -> list[Run]:
     Raises
     ------
     OptallocError
-        For a place at which a task of the kind cannot be.
+        For a place at which a task of the kind cannot be, and devices that are not free.
     """
     if kind.apart:
-        return [kind.put(kind.read(one)) for one in placed]
-    runs: list[Run] = []
+        pairs = zip(placed, devices, strict=True)
+        return [kind.put(kind.read(one, held)) for one, held in pairs]
+    if kind.shares:
+        runs = [kind.read(one, held) for one, held in zip(placed, devices, strict=True)]
+        _count(kind, runs)
+        return [kind.deal(run) for run in runs]
+    runs = []
     single: dict[tuple[str, str], Run] = {}
     for one in placed:
         # Tasks of one replica share what says where they run: there are far fewer nodes.

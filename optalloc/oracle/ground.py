@@ -18,10 +18,13 @@ from optalloc.formulation.goals.capacity import Capacity
 from optalloc.formulation.problem import Problem
 from optalloc.instance.columns import Columns
 from optalloc.instance.errors import OptallocError
-from optalloc.instance.model import Instance, Resource, Task
+from optalloc.instance.model import DEVICE, Instance, Resource, Task
 from optalloc.instance.scale import FINER, Scale
 from optalloc.instance.validation import with_tasks
 from optalloc.objective import read_objective
+from optalloc.oracle.counting import Counting
+from optalloc.oracle.devices import WHOLE, Devices
+from optalloc.oracle.policies import rankings
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -45,6 +48,8 @@ class Ground:
         Nodes, groups, policies; its tasks decide on quanta.
     objective
         As for `solve`.
+    policy
+        Names of placement policies, joined by ``>``: what breaks ties after the objective.
 
     Attributes
     ----------
@@ -52,14 +57,22 @@ class Ground:
         Rules and levels, those that hold unstated included.
     closed : (nodes,)
         Nodes to which nothing may come.
+    devices
+        What is free of each device; None where no node has any.
+    rankings
+        The placement policies at work.
     """
 
-    def __init__(self, instance: Instance, objective: str | None = None) -> None:
+    def __init__(self, instance: Instance, objective: str | None = None, policy: str = "") -> None:
         self.stated = instance
         columns = instance.columns
         quanta = zip(columns.resources, columns.quantum_of_resource, strict=True)
+        # Any request may ask for a part of a device.
         resources = {
-            name: replace(instance.resources.get(name, Resource()), quantum=float(quantum))
+            name: replace(
+                instance.resources.get(name, Resource()),
+                quantum=1 / WHOLE if name == DEVICE else float(quantum),
+            )
             for name, quantum in quanta
         }
         fixed = replaced(instance, resources=resources)
@@ -77,11 +90,16 @@ class Ground:
         state = State(self.problem)
         self.counters = Counters(state.tracked, state.spent)
         self.closed = np.zeros(columns.nodes, bool)
+        shares = any(node.devices for node in instance.nodes)
+        self.devices = Devices(self.instance) if shares else None
+        self.rankings = rankings(self, policy)
 
     def fork(self) -> Ground:
         """The same, to go on apart: what changes is copied."""
         made = copy(self)
         made.counters, made.closed = self.counters.copied(), self.closed.copy()
+        made.devices = self.devices.copied() if self.devices else None
+        made.rankings = tuple(ranking.forked(made) for ranking in self.rankings)
         made.__dict__.pop("_capacities", None)
         return made
 
@@ -96,7 +114,7 @@ class Ground:
         instance = with_tasks(self.instance, [self.nobody, *tasks])
         return Problem(instance, self.objective, merge=False)
 
-    def state_of(self, problem: Problem) -> State:
+    def state_of(self, problem: Problem) -> Counting:
         """Nothing placed of a problem that counts in the counters kept here.
 
         Raises
@@ -105,7 +123,13 @@ class Ground:
             For a policy whose counters requests cannot share.
         """
         try:
-            return State(problem, self.counters, self.closed)
+            return Counting(
+                problem,
+                self.counters,
+                self.closed,
+                devices=self.devices,
+                rankings=self.rankings,
+            )
         except Unsupported as error:
             folded = [t.policy for t in self.counters.tracked if t.term.reduce != "sum"]
             folded += [
@@ -122,11 +146,26 @@ class Ground:
 
     def free(self) -> IntArray:
         """Capacity that is free on each node, (nodes, resources)."""
-        columns = self.problem.columns
-        free = columns.capacity[columns.node_entry]
+        free = self.capacity.copy()
         for resource, tracked in self._capacities:
             free[:, resource] -= tracked.y
         return free
+
+    @cached_property
+    def capacity(self) -> IntArray:
+        """Capacity of each node, (nodes, resources)."""
+        columns = self.problem.columns
+        return columns.capacity[columns.node_entry]
+
+    @property
+    def hard_resources(self) -> tuple[int, ...]:
+        """Resources whose capacity is a rule."""
+        return tuple(sorted({resource for resource, _ in self._capacities}))
+
+    @property
+    def device_resource(self) -> int | None:
+        """The resource that counts devices."""
+        return self.problem.columns.resource_index.get(DEVICE)
 
     @cached_property
     def _capacities(self) -> list[tuple[int, Tracked]]:

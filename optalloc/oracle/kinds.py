@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import msgspec
@@ -17,6 +18,8 @@ from optalloc.oracle.ground import Ground
 from optalloc.solution import Placed
 
 IntArray = NDArray[np.int64]
+NOWHERE: Mapping[str, tuple[int, ...]] = {}
+"""No devices on any node."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Run:
         Of the kind's problem; spot is -1 where there is none.
     block, node, replicas : (k,)
         Replicas of a block on a node, each pair once.
+    devices
+        Those of each replica, by pair of block and node.
     apart
         Aggregates in which no other task counts, by term that has some.
     """
@@ -38,6 +43,7 @@ class Run:
     block: IntArray
     node: IntArray
     replicas: IntArray
+    devices: tuple[tuple[tuple[int, ...], ...], ...] = ()
     apart: tuple[IntArray, ...] = ()
 
 
@@ -62,7 +68,8 @@ class Kind:
         self.task = msgspec.structs.replace(task, required=False, count=1, current=None)
         self.problem = ground.formulate(self.task)
         self.state = ground.state_of(self.problem)
-        self.placing = Placing(self.state)
+        gently = any(ranking.one_by_one for ranking in ground.rankings)
+        self.placing = Placing(self.state, one_by_one=gently)
         self._mine = int(self.problem.classes) - 1
         shared = {id(tracked) for tracked in ground.counters.tracked}
         self._apart = [tracked for tracked in self.state.tracked if id(tracked) not in shared]
@@ -85,13 +92,25 @@ class Kind:
         return None
 
     def put(self, run: Run) -> Run:
-        """Place a task somewhere, whatever rules say; where it runs, with what it counts in."""
-        self._clear()
-        self._count(run, 1)
-        return replace(run, apart=tuple(tracked.y.copy() for tracked in self._apart))
+        """Place a task somewhere, whatever rules say; where it runs, with what it counts in.
 
-    def read(self, placed: Placed) -> Run:
+        It gets the devices that it had, or some where that is not said.
+        """
+        self._clear()
+        self.state.wanted.update(_by_pair(run))
+        self._count(run, 1)
+        apart = tuple(tracked.y.copy() for tracked in self._apart)
+        return replace(run, devices=self._devices(run.block, run.node), apart=apart)
+
+    def read(self, placed: Placed, devices: Mapping[str, tuple[int, ...]] = NOWHERE) -> Run:
         """Find where a task runs that a solution places.
+
+        Parameters
+        ----------
+        placed
+            Its nodes and row.
+        devices
+            By node name, as in `Decision`; on nodes that are not named it gets some.
 
         Raises
         ------
@@ -114,7 +133,32 @@ class Kind:
         self._check_shape(choice, node, replicas)
         spot = int(problem.spot_of(np.array([choice]), node[:1])[0])
         block = int(problem.block_of(np.array([choice]), np.array([spot]))[0])
-        return Run(choice, spot, np.full(node.size, block, np.int64), node, replicas)
+        dealt = self._dealt(block, placed, devices)
+        return Run(choice, spot, np.full(node.size, block, np.int64), node, replicas, dealt)
+
+    def _dealt(
+        self, block: int, placed: Placed, devices: Mapping[str, tuple[int, ...]]
+    ) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Deal named devices out to the replicas on each node."""
+        share, index = self.state.share_of(block), self.problem.columns.node_index
+        unknown = devices.keys() - placed.nodes.keys()
+        if unknown:
+            raise OptallocError(f"expected devices of the task's nodes, got {min(unknown)!r}")
+        dealt = []
+        for name, replicas in placed.nodes.items():
+            each = share.number(index[name]) if share else 0
+            named = tuple(devices.get(name, ()))
+            if name in devices and len(named) != each * replicas:
+                raise OptallocError(
+                    f"expected {each * replicas} devices on node {name!r}, got {len(named)}"
+                )
+            dealt.append(tuple(named[k : k + each] for k in range(0, len(named), each or 1)))
+        return tuple(dealt)
+
+    def _devices(self, block: IntArray, node: IntArray) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Devices that the task placed last has, by pair of block and node."""
+        pairs = zip(block.tolist(), node.tolist(), strict=True)
+        return tuple(tuple(self.state.held.get(pair, ())) for pair in pairs)
 
     def _check_shape(self, choice: int, node: IntArray, replicas: IntArray) -> None:
         problem, row = self.problem, int(self.problem.choice_row[choice])
@@ -156,9 +200,33 @@ class Kind:
         """
         self._clear()
         self.state.settle(block, node, number)
+        for ranking in self.ground.rankings:
+            ranking.changed(node)
         for (choice, spot), many in zip(rows.tolist(), tasks.tolist(), strict=True):
             self.state.choose(choice, many, spot)
         self._clear()
+
+    @property
+    def shares(self) -> bool:
+        """Whether tasks of the kind use devices."""
+        return any(share is not None for share in self.state.shares)
+
+    def deal(self, run: Run) -> Run:
+        """Give a task that is counted its devices, or some where that is not said.
+
+        Raises
+        ------
+        OptallocError
+            Where they are not free.
+        """
+        self._clear()
+        self.state.wanted.update(_by_pair(run))
+        pairs = zip(run.block.tolist(), run.node.tolist(), run.replicas.tolist(), strict=True)
+        for block, node, replicas in pairs:
+            self.state.deal(block, node, replicas)
+        if self.state.lacks:
+            raise OptallocError(f"expected free devices for a task like {self.task.name!r}")
+        return replace(run, devices=self._devices(run.block, run.node))
 
     def broken(self) -> bool:
         """Whether some rule does not hold now."""
@@ -169,6 +237,7 @@ class Kind:
         self._clear()
         for tracked, y in zip(self._apart, run.apart, strict=True):
             tracked.restart(y)
+        self.state.held.update(_by_pair(run))
         self._count(run, -1)
 
     # -- one task at a time --------------------------------------------------------------------
@@ -176,6 +245,7 @@ class Kind:
     def _clear(self) -> None:
         """Forget the task that was placed last; what it shares with others stays."""
         state = self.state
+        state.forget()
         state.x.clear()
         state.blocks_on.clear()
         state.y[:] = 0
@@ -190,7 +260,8 @@ class Kind:
         spots = np.flatnonzero(self.state.w)
         spot = int(spots[0]) if spots.size else -1
         apart = tuple(tracked.y.copy() for tracked in self._apart)
-        return Run(choice, spot, *self.state.pairs(), apart)
+        block, node, replicas = self.state.pairs()
+        return Run(choice, spot, block, node, replicas, self._devices(block, node), apart)
 
     def _count(self, run: Run, sign: int) -> None:
         for block in np.unique(run.block).tolist():
@@ -201,3 +272,9 @@ class Kind:
                     self.state.hold(block, n, number)
             self.state.move(block, node, sign * replicas)
         self.state.choose(run.choice, sign, run.spot)
+
+
+def _by_pair(run: Run) -> dict[tuple[int, int], list[tuple[int, ...]]]:
+    """Devices of each replica by block and node, where that is known."""
+    pairs = zip(run.block.tolist(), run.node.tolist(), strict=True)
+    return {pair: list(held) for pair, held in zip(pairs, run.devices, strict=False) if held}

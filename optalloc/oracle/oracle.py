@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from itertools import chain
 
 import msgspec
 import numpy as np
@@ -21,7 +22,7 @@ from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot, Taken, 
 from optalloc.oracle.bulk import put_all
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
-from optalloc.oracle.kinds import Kind, Run
+from optalloc.oracle.kinds import NOWHERE, Kind, Run
 from optalloc.oracle.refusing import why_not
 from optalloc.solution import Placed, read_placement
 
@@ -53,6 +54,9 @@ class Oracle:
         Nodes, groups, policies and resources. Its tasks run nowhere until they are placed.
     objective
         What placements are to cost little of, as for `solve`; by default the instance's.
+    policy
+        What decides between places that cost the same: names of `optalloc.oracle.policies`, joined
+        by ``>``, such as ``"best-fit"`` or ``"gang > fragmentation > best-fit"``.
 
     Attributes
     ----------
@@ -76,9 +80,10 @@ class Oracle:
     '1 node: 1 cpu short (need 2, largest free 1)'
     """
 
-    def __init__(self, instance: Instance, objective: str | None = None) -> None:
-        self.ground = Ground(instance, objective)
+    def __init__(self, instance: Instance, objective: str | None = None, policy: str = "") -> None:
+        self.ground = Ground(instance, objective, policy)
         self.version = 0
+        self._policy = policy
         self._text = objective or ""
         self._live: dict[str, Live] = {}
         self._on: dict[int, dict[str, None]] = {}
@@ -153,6 +158,20 @@ class Oracle:
         changed = any(isinstance(a, Decision) for a in answers)
         return self._versioned(answers, changed)
 
+    def expect(self, *tasks: Task) -> None:
+        """Say which requests are to come, by a sample of them.
+
+        Policies that look ahead go by it, and no longer by the requests that came.
+
+        Raises
+        ------
+        InstanceError, OptallocError
+            For tasks that do not go with the cluster.
+        """
+        kinds = [self._kind(task) for task in typed_tasks(tasks)]
+        for ranking in self.ground.rankings:
+            ranking.expect(kinds)
+
     def release(self, *names: str) -> None:
         """Take tasks away.
 
@@ -180,9 +199,10 @@ class Oracle:
         (asked,) = typed_tasks([task])
         self._check_running([asked.name])
         kind, old = self._kind(asked), self._live[asked.name]
-        stay = self._placed(old)
+        stay, devices = self._placed(old), self._devices(old)
         self._take_off(asked.name)
-        answer = self._put(asked, stay) or self._place(asked, kind)
+        same = self._put(asked, stay, devices) if devices else None
+        answer = same or self._put(asked, stay) or self._place(asked, kind)
         if isinstance(answer, Refusal):
             self._add(old.task, self._kind(old.task).put(old.run))
         return self._versioned([answer], isinstance(answer, Decision))[0]
@@ -200,7 +220,7 @@ class Oracle:
         before = [self._live[move.task] for move in moves]
         for k, move in enumerate(moves):
             self._take_off(move.task)
-            if isinstance(self._put(before[k].task, move.placed), Decision):
+            if isinstance(self._put(before[k].task, move.placed, move.devices), Decision):
                 continue
             for old in before[k - 1 :: -1] if k else ():
                 self._take_off(old.task.name)
@@ -300,6 +320,11 @@ class Oracle:
         stated = self.ground.stating([live.task for live in self._live.values()])
         return stated, read_placement(stated, self._placements())
 
+    def devices(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Numbers of the devices that a task uses, by node name, as in `Decision`."""
+        self._check_running([name])
+        return self._devices(self._live[name])
+
     def fork(self) -> Oracle:
         """Copy the state for a question of what would be: neither sees what the other does."""
         made = copy(self)
@@ -315,8 +340,10 @@ class Oracle:
         return Snapshot(
             instance=self.ground.stating(()),
             objective=self._text,
+            policy=self._policy,
             tasks=tuple(live.task for live in self._live.values()),
             placements=self._placements(),
+            devices={n: d for n, live in self._live.items() if (d := self._devices(live))},
             closed=tuple(names[n] for n in self.ground.closed.nonzero()[0].tolist()),
             version=self.version,
         )
@@ -330,14 +357,15 @@ class Oracle:
         OptallocError
             For a snapshot that places tasks where they cannot be.
         """
-        made = cls(snapshot.instance, snapshot.objective or None)
+        made = cls(snapshot.instance, snapshot.objective or None, snapshot.policy)
         kinds: dict[bytes, list[Task]] = {}
         for task in snapshot.tasks:
             kinds.setdefault(made._key(task), []).append(task)
         runs: dict[str, Run] = {}
         for tasks in kinds.values():
             placed = [snapshot.placements[task.name] for task in tasks]
-            put = put_all(made._kind(tasks[0]), placed)
+            devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
+            put = put_all(made._kind(tasks[0]), placed, devices)
             runs.update(zip((task.name for task in tasks), put, strict=True))
         for task in snapshot.tasks:
             made._add(task, runs[task.name])
@@ -399,16 +427,34 @@ class Oracle:
         return kind
 
     def _place(self, task: Task, kind: Kind) -> Answer:
+        for ranking in self.ground.rankings:
+            ranking.asked(kind)
+            for stricter in ranking.tries(task):
+                if run := self._run_as(stricter, kind):
+                    return self._decided(self._add(task, run))
         run = kind.place(Clock(SECONDS))
         if run is None:
             return Refusal(task=task.name, reason=why_not(kind))
         return self._decided(self._add(task, run))
 
-    def _put(self, task: Task, placed: Placed) -> Decision | None:
+    def _run_as(self, stricter: Task, kind: Kind) -> Run | None:
+        """Place a task where it may go in stricter words; None if nowhere."""
+        strict = self._kind(stricter)
+        run = strict.place(Clock(SECONDS))
+        if run is None:
+            return None
+        live = Live(stricter, run)
+        placed, devices = self._placed(live), self._devices(live)
+        strict.undo(run)
+        return kind.put(kind.read(placed, devices))
+
+    def _put(
+        self, task: Task, placed: Placed, devices: Mapping[str, tuple[int, ...]] = NOWHERE
+    ) -> Decision | None:
         """Place a task at a certain place; None where that is none, or a rule does not hold."""
         kind = self._kind(task)
         try:
-            run = kind.put(kind.read(placed))
+            run = kind.put(kind.read(placed, devices))
         except OptallocError:
             return None
         if kind.broken() or self.ground.closed[run.node].any():
@@ -430,7 +476,21 @@ class Oracle:
 
     def _decided(self, live: Live) -> Decision:
         placed = self._placed(live)
-        return Decision(task=live.task.name, nodes=placed.nodes, configuration=placed.configuration)
+        return Decision(
+            task=live.task.name,
+            nodes=placed.nodes,
+            configuration=placed.configuration,
+            devices=self._devices(live),
+        )
+
+    def _devices(self, live: Live) -> dict[str, tuple[int, ...]]:
+        """Devices that a task uses, by node name."""
+        names = self.ground.problem.columns.node_names
+        found: dict[str, tuple[int, ...]] = {}
+        for n, held in zip(live.run.node.tolist(), live.run.devices, strict=False):
+            if held:
+                found[names[n]] = found.get(names[n], ()) + tuple(chain.from_iterable(held))
+        return found
 
     def _placed(self, live: Live) -> Placed:
         problem, run = self._kind(live.task).problem, live.run

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from optalloc.explaining.sites import Obstacle, Sites, listed, obstacles, room
 from optalloc.explaining.words import describe
+from optalloc.oracle.devices import Share
 from optalloc.oracle.kinds import Kind
 
 IntArray = NDArray[np.int64]
@@ -26,17 +27,35 @@ def _row(kind: Kind, row: int) -> str:
     sites = Sites(every, np.ones_like(every), kind.ground.free(), "free")
     found = [Obstacle(np.flatnonzero(kind.ground.closed), "closed")]
     shut = kind.ground.closed.copy()
-    for obstacle in [*obstacles(problem, row, sites), *_rules(kind, row)]:
+    share = kind.ground.devices and kind.state.shares[row]
+    for obstacle in [
+        *obstacles(problem, row, sites),
+        *(_devices(kind, share) if share else ()),
+        *_rules(kind, row),
+    ]:
         here = obstacle.sites[~shut[obstacle.sites]]
         shut[here] = True
         found.append(Obstacle(here, obstacle.message))
     wanted = int(problem.columns.row_replicas[row])
     fits = np.where(shut, 0, room(problem, np.array([row]), sites, np.array([wanted]))[0])
+    if share and kind.ground.devices:
+        fits = np.minimum(fits, kind.ground.devices.room(share, every))
     told = listed([o for o in found if o.sites.size], sites)
     if wanted == 1:
         return told
     total = f"room for {int(fits.sum()):,} of {wanted:,} replicas one by one"
     return f"{total}: {told}" if told else total
+
+
+def _devices(kind: Kind, share: Share) -> list[Obstacle]:
+    """The nodes that have capacity, but not on devices as it is needed."""
+    devices, every = kind.ground.devices, np.arange(kind.problem.nodes, dtype=np.int64)
+    if devices is None:
+        return []
+    lacking = np.flatnonzero(devices.room(share, every) < 1)
+    kinds, first, kind_of = np.unique(share.parts[lacking], return_index=True, return_inverse=True)
+    said = [share.lacking(int(lacking[k])) for k in first]
+    return [Obstacle(lacking[kind_of == k], said[k]) for k in range(kinds.size)]
 
 
 def _rules(kind: Kind, row: int) -> list[Obstacle]:

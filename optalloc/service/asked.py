@@ -62,11 +62,14 @@ class Move(Body, frozen=True):
         Replicas by node name.
     configuration
         Name of the row chosen, for a task with a table.
+    devices
+        Numbers of its devices by node name; on nodes that are not named it gets some.
     """
 
     task: str
     nodes: dict[str, int]
     configuration: str = ""
+    devices: dict[str, tuple[int, ...]] = {}
 
 
 class Moves(Body, frozen=True):
@@ -174,12 +177,15 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         Replicas by node name.
     configuration
         Name of the row chosen, for a task with a table.
+    devices
+        Numbers of the devices that it uses by node name.
     """
 
     version: int
     task: str
     nodes: dict[str, int]
     configuration: str = ""
+    devices: dict[str, tuple[int, ...]] = {}
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

@@ -75,7 +75,8 @@ def resize(oracle: Oracle, asked: a.Resize, turn: Turn) -> Change:
 def move(oracle: Oracle, asked: a.Moves, turn: Turn) -> Change:
     """Move tasks, all or none."""
     moves = [
-        Decision(task=m.task, nodes=m.nodes, configuration=m.configuration) for m in asked.moves
+        Decision(task=m.task, nodes=m.nodes, configuration=m.configuration, devices=m.devices)
+        for m in asked.moves
     ]
     for one in moves:
         oracle.where(one.task)
@@ -85,7 +86,8 @@ def move(oracle: Oracle, asked: a.Moves, turn: Turn) -> Change:
     except OptallocError as error:
         raise Refused(409, str(error)) from None
     stated = {one.task: oracle.task(one.task) for one in moves}
-    return Change(_done(oracle), _puts(stated, moves))
+    held = [msgspec.structs.replace(one, devices=oracle.devices(one.task)) for one in moves]
+    return Change(_done(oracle), _puts(stated, held))
 
 
 def close(oracle: Oracle, asked: a.Nodes, turn: Turn) -> Change:
@@ -125,7 +127,11 @@ def where(oracle: Oracle, name: str) -> a.Running:
     """Where a task runs."""
     placed = oracle.where(name)
     return a.Running(
-        version=oracle.version, task=name, nodes=placed.nodes, configuration=placed.configuration
+        version=oracle.version,
+        task=name,
+        nodes=placed.nodes,
+        configuration=placed.configuration,
+        devices=oracle.devices(name),
     )
 
 
@@ -200,7 +206,9 @@ def _answers(oracle: Oracle, answers: Iterable[Answer]) -> a.Answers:
 
 def _puts(stated: dict[str, Task], answers: Sequence[Answer]) -> tuple[Record, ...]:
     return tuple(
-        Put(stated[x.task], x.nodes, x.configuration) for x in answers if isinstance(x, Decision)
+        Put(stated[x.task], x.nodes, x.configuration, x.devices)
+        for x in answers
+        if isinstance(x, Decision)
     )
 
 

@@ -17,6 +17,7 @@ class Put(msgspec.Struct, frozen=True, tag="put", omit_defaults=True):
     task: Task
     nodes: dict[str, int]
     configuration: str = ""
+    devices: dict[str, tuple[int, ...]] = {}
 
 
 class Gone(msgspec.Struct, frozen=True, tag="gone"):
@@ -121,6 +122,7 @@ class State:
                 put.task.name: Placed(nodes=put.nodes, configuration=put.configuration)
                 for put in puts
             },
+            devices={put.task.name: put.devices for put in puts if put.devices},
             closed=tuple(self.closed),
             version=self.version,
         )

@@ -39,6 +39,9 @@ def configurations(path: str, rows: tuple[Configuration, ...]) -> Iterator[Fault
         at = f"{path}[{i}]"
         yield from bounds.one(f"{at}.replicas", row.replicas, bounds.WHOLE_POSITIVE)
         yield from bounds.one(f"{at}.per_node", row.per_node, bounds.NOT_NEGATIVE)
+        if row.device_memory_gib is not None:
+            memory = row.device_memory_gib
+            yield from bounds.one(f"{at}.device_memory_gib", memory, bounds.NOT_NEGATIVE)
         if row.per_node > 0 and row.replicas % row.per_node:
             yield f"{at}.per_node", f"expected a divisor of {row.replicas}, got {row.per_node}"
         yield from bounds.one(f"{at}.throughput", row.throughput, bounds.NOT_NEGATIVE)

@@ -17,6 +17,7 @@ NUMBERS = (
     ("count", bounds.WHOLE_POSITIVE),
     ("replicas", bounds.WHOLE_POSITIVE),
     ("per_node", bounds.NOT_NEGATIVE),
+    ("device_memory_gib", bounds.NOT_NEGATIVE),
     ("weight", bounds.NOT_NEGATIVE),
     ("reference", bounds.POSITIVE),
     ("work", bounds.NOT_NEGATIVE),

@@ -25,6 +25,7 @@ class Fields:
     def __init__(self, tasks: tuple[Task, ...]) -> None:
         self.name = [task.name for task in tasks]
         self.demand = [task.demand for task in tasks]
+        self.device_memory_gib = [task.device_memory_gib for task in tasks]
         self.cost = [task.cost for task in tasks]
         self.replicas = [task.replicas for task in tasks]
         self.within = [task.within for task in tasks]

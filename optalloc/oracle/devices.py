@@ -1,0 +1,155 @@
+"""The devices of nodes: what of each is free, and which ones a replica gets."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.instance import quanta
+from optalloc.instance.columns import Columns
+from optalloc.instance.errors import OptallocError
+from optalloc.instance.model import DEVICE, Instance
+
+IntArray = NDArray[np.int64]
+
+WHOLE = 1000
+"""Parts of a device that can be shared out."""
+ENOUGH = 1_000_000_000
+"""Replicas on a node that devices do not limit."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each replica of a row needs of the devices of its node.
+
+    Parameters
+    ----------
+    parts : (nodes,)
+        In parts of a device: fewer than `WHOLE` on one device, or some whole ones.
+    memory
+        On each device that it uses, in thousandths of GiB.
+    """
+
+    parts: IntArray
+    memory: int = 0
+
+    @classmethod
+    def of(cls, columns: Columns, row: int) -> Share | None:
+        """Read what a row needs; None where it needs no device.
+
+        Raises
+        ------
+        OptallocError
+            For more than one device that are no whole ones, and memory of no device.
+        """
+        task = columns.instance.tasks[int(columns.row_task[row])]
+        configuration = columns.row_configuration[row]
+        stated = task.device_memory_gib
+        if configuration is not None and configuration.device_memory_gib is not None:
+            stated = configuration.device_memory_gib
+        memory = int(quanta.upward([stated], quanta.exact(1) / 1000)[0])
+        parts = np.zeros(columns.nodes, np.int64)
+        if DEVICE in columns.resource_index:
+            demand = columns.demand[columns.resource_index[DEVICE]]
+            parts[:] = demand.at(np.full(1, row), np.arange(columns.nodes))
+        if not parts.any():
+            if memory:
+                raise OptallocError(
+                    f"expected a demand of device beside device_memory_gib {stated:g}, got none"
+                )
+            return None
+        wrong = parts[(parts > WHOLE) & (parts % WHOLE > 0)]
+        if wrong.size:
+            raise OptallocError(
+                "expected a number of whole devices or a part of one, "
+                f"got device {wrong[0] / WHOLE:g}"
+            )
+        return cls(parts, memory)
+
+    def number(self, node: int) -> int:
+        """Devices of a replica on a node."""
+        return -(-int(self.parts[node]) // WHOLE)
+
+    def lacking(self, node: int) -> str:
+        """Say that a node has not what is needed."""
+        parts, number = int(self.parts[node]), self.number(node)
+        memory = f" and {self.memory / WHOLE:g} GiB" if self.memory else ""
+        if parts < WHOLE:
+            return f"no device with {parts}/{WHOLE}{memory} free"
+        what = "whole device" if number == 1 else "whole devices"
+        return f"not {number} {what}{memory.replace(' and', ' with')} free"
+
+
+class Devices:
+    """What is free of each device.
+
+    Parameters
+    ----------
+    instance
+        Its nodes have devices.
+
+    Attributes
+    ----------
+    free : (nodes, most)
+        Parts of each device; 0 beyond a node's number of devices.
+    memory : (nodes, most)
+        Memory of each device, in thousandths of GiB.
+    """
+
+    def __init__(self, instance: Instance) -> None:
+        entry = instance.columns.node_entry
+        number = np.array([node.devices for node in instance.nodes], np.int64)[entry]
+        stated = [node.memory_gib or 0 for node in instance.nodes]
+        memory = quanta.downward(stated, quanta.exact(1) / 1000)[entry]
+        there = np.arange(max(int(number.max(initial=0)), 1)) < number[:, None]
+        self.free = np.where(there, WHOLE, 0).astype(np.int64)
+        self.memory = np.where(there, memory[:, None], 0).astype(np.int64)
+
+    def copied(self) -> Devices:
+        """The same, to go on apart."""
+        made = copy(self)
+        made.free, made.memory = self.free.copy(), self.memory.copy()
+        return made
+
+    def room(self, share: Share, nodes: IntArray) -> IntArray:
+        """Replicas that the free devices of some nodes take."""
+        parts, free = share.parts[nodes], self.free[nodes]
+        fits = free // np.maximum(np.minimum(parts, WHOLE), 1)[:, None]
+        if share.memory:
+            left = self.memory[nodes] // share.memory
+            fits = np.where(left < fits, left, fits)
+        whole = fits.sum(axis=1) // np.maximum(parts // WHOLE, 1)
+        return np.where(parts > 0, whole, ENOUGH)
+
+    def choose(self, share: Share, node: int) -> tuple[int, ...] | None:
+        """Devices for one replica: the fullest that takes a part, the first that are whole."""
+        parts, free = int(share.parts[node]), self.free[node]
+        fits = (free >= min(parts, WHOLE)) & (self.memory[node] >= share.memory)
+        found = fits.nonzero()[0]
+        if not parts:
+            return ()
+        number = share.number(node)
+        if found.size < number:
+            return None
+        if parts < WHOLE:
+            return (int(found[np.argmin(free[found])]),)
+        return tuple(found[:number].tolist())
+
+    def takes(self, share: Share, node: int, devices: tuple[int, ...]) -> bool:
+        """Whether a replica could use these devices of a node."""
+        parts, number = int(share.parts[node]), share.number(node)
+        inside = all(0 <= d < self.free.shape[1] for d in devices)
+        if not inside or len({*devices}) != len(devices) or len(devices) != number:
+            return False
+        at = list(devices)
+        enough = self.free[node, at] >= min(parts, WHOLE)
+        return bool(np.all(enough & (self.memory[node, at] >= share.memory)))
+
+    def use(self, share: Share, node: int, devices: tuple[int, ...], sign: int = 1) -> None:
+        """Let a replica use devices of a node, or (negative) no longer."""
+        at = list(devices)
+        self.free[node, at] -= sign * min(int(share.parts[node]), WHOLE)
+        self.memory[node, at] -= sign * share.memory

@@ -1,0 +1,199 @@
+"""What more requests of a mix would find on a node, compiled.
+
+A node's state is what is free of its resources and devices. Its loss is the free capacity of
+devices that the next requests cannot use, as FGD states it (Weng et al., USENIX ATC'23), and a part
+of what random sequences of requests leave, which counts how far the capacity reaches.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optalloc.mapping.compiled.base import compiled
+from optalloc.oracle.devices import WHOLE
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+WORST = np.inf
+"""Of nodes that cannot take it."""
+AHEAD = 0.3
+"""Weight of what sequences leave."""
+CLOSE = 20.0
+"""Losses are rounded to multiples of it, in parts of a device."""
+
+
+@compiled
+def reaches(need: IntArray, free: IntArray) -> bool:
+    """Whether resources are enough."""
+    for r in range(need.size):  # noqa: SIM110 (what is compiled has no generators)
+        if need[r] > free[r]:
+            return False
+    return True
+
+
+@compiled
+def take(parts: int, devices: IntArray) -> bool:
+    """Take whole devices, or a part of the fullest that has it; False where they lack."""
+    if parts < WHOLE:
+        at = -1
+        for d in range(devices.size):
+            if devices[d] >= parts and (at < 0 or devices[d] < devices[at]):
+                at = d
+        if at >= 0:
+            devices[at] -= parts
+        return at >= 0
+    number, whole = parts // WHOLE, 0
+    for d in range(devices.size):
+        whole += devices[d] == WHOLE
+    if whole < number:
+        return False
+    for d in range(devices.size):
+        if number and devices[d] == WHOLE:
+            devices[d] = 0
+            number -= 1
+    return True
+
+
+@compiled
+def unusable(
+    free: IntArray,
+    devices: IntArray,
+    may: BoolArray,
+    needs: IntArray,
+    parts: IntArray,
+    share: FloatArray,
+) -> float:
+    """Parts of free devices that the next request cannot use, in the mean over the mix."""
+    total, lost = devices.sum(), 0.0
+    if not total:
+        return 0.0
+    for k in range(share.size):
+        if not parts[k] or not may[k] or not reaches(needs[k], free):
+            lost += share[k] * total
+            continue
+        each = min(parts[k], WHOLE)
+        small, fits = 0, 0
+        for d in range(devices.size):
+            if devices[d] < each:
+                small += devices[d]
+            else:
+                fits += 1
+        lost += share[k] * (small if fits >= parts[k] // WHOLE else total)
+    return lost
+
+
+@compiled
+def left_over(
+    free: IntArray,
+    devices: IntArray,
+    may: BoolArray,
+    needs: IntArray,
+    parts: IntArray,
+    sequences: IntArray,
+    rest: IntArray,
+    devices_left: IntArray,
+) -> float:
+    """Parts of free devices that sequences of requests leave, in the mean."""
+    total = devices.sum()
+    if not total:
+        return 0.0
+    left = 0.0
+    for s in range(sequences.shape[0]):
+        rest[:], devices_left[:], open_parts = free, devices, total
+        for t in range(sequences.shape[1]):
+            k = sequences[s, t]
+            if not may[k] or not reaches(needs[k], rest):
+                continue
+            if parts[k] and not take(parts[k], devices_left):
+                continue
+            for r in range(rest.size):
+                rest[r] -= needs[k, r]
+            open_parts -= parts[k]
+            if not open_parts:
+                break
+        left += open_parts
+    return float(left / sequences.shape[0])
+
+
+@compiled
+def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
+    nodes: IntArray,
+    free: IntArray,
+    devices: IntArray,
+    class_of: IntArray,
+    may: BoolArray,
+    need: IntArray,
+    part: IntArray,
+    needs: IntArray,
+    parts: IntArray,
+    share: FloatArray,
+    sequences: IntArray,
+    value: FloatArray,
+    at: IntArray,
+) -> None:
+    """What a replica adds to the loss of some nodes, and the device that it gets, if a part of one.
+
+    Parameters
+    ----------
+    nodes : (k,)
+        Those to evaluate.
+    free : (nodes, resources)
+        Resources but devices.
+    devices : (nodes, most)
+        Parts free of each device.
+    class_of, may : (nodes,), (classes, kinds)
+        Class of each node, and where the kinds of the mix may run.
+    need, part : (nodes, resources), (nodes,)
+        What the replica needs of resources and of devices.
+    needs, parts, share
+        The same of the kinds of the mix, and the share of each.
+    sequences : (number, length)
+        Of kinds.
+    value, at : (nodes,)
+        Where to write them.
+    """
+    rest, ahead = np.empty(free.shape[1], np.int64), np.empty(devices.shape[1], np.int64)
+    after, mine = np.empty(free.shape[1], np.int64), np.empty(devices.shape[1], np.int64)
+    before = -1
+    for i in range(nodes.size):
+        n = nodes[i]
+        same = before >= 0 and part[before] == part[n] and class_of[before] == class_of[n]
+        for r in range(free.shape[1] if same else 0):
+            same &= free[n, r] == free[before, r] and need[n, r] == need[before, r]
+        for d in range(devices.shape[1] if same else 0):
+            same &= devices[n, d] == devices[before, d]
+        if same:
+            value[n], at[n] = value[before], at[before]
+            continue
+        before, here = n, may[class_of[n]]
+        value[n], at[n] = WORST, -1
+        for r in range(after.size):
+            after[r] = free[n, r] - need[n, r]
+        old = unusable(free[n], devices[n], here, needs, parts, share) + AHEAD * left_over(
+            free[n], devices[n], here, needs, parts, sequences, rest, ahead
+        )
+        single = 0 < part[n] < WHOLE
+        for d in range(devices.shape[1] if single else 1):
+            mine[:] = devices[n]
+            if single:
+                tried = devices[n, d] < part[n]
+                for e in range(d):
+                    tried |= devices[n, e] == devices[n, d]
+                if tried:
+                    continue
+                mine[d] -= part[n]
+            elif part[n] and not take(part[n], mine):
+                continue
+            new = unusable(after, mine, here, needs, parts, share) + AHEAD * left_over(
+                after, mine, here, needs, parts, sequences, rest, ahead
+            )
+            change = new - old
+            close = abs(change - value[n]) < 1e-9
+            if (change < value[n] and not close) or (
+                close and single and devices[n, d] < devices[n, at[n]]
+            ):
+                value[n], at[n] = change, d if single else -1
+        value[n] = np.floor(value[n] / CLOSE + 0.5)

@@ -181,6 +181,32 @@ def test_a_retried_request_gets_its_first_answer(tmp_path: Path) -> None:
         assert client.post("/v1/place", body, idempotency_key="").status == 400
 
 
+def test_devices_are_those_that_were_acknowledged_also_after_a_restart(tmp_path: Path) -> None:
+    """Parts of devices in an order in which dealing them out anew would mix them up."""
+
+    def devices(client: Client) -> dict[str, Any]:
+        told: dict[str, Any] = client.get("/v1/snapshot").json.get("devices", {})
+        return told
+
+    with serving(tmp_path / "j") as client:
+        sizes = (0.6, 0.3, 0.5, 0.4, 2, 0.7)
+        tasks = [stated(f"t{k}", demand={"device": size}) for k, size in enumerate(sizes)]
+        answers = client.post("/v1/place", {"tasks": tasks}).json["decisions"]
+        client.post("/v1/release", {"tasks": ["t0"]})
+        client.post("/v1/place", {"tasks": [stated("t6", demand={"device": 0.45})]})
+        before = devices(client)
+        assert all(before[one["task"]] == one["devices"] for one in answers[1:])
+        (node,) = before["t4"]
+        other = next(f"rack{i // 2}/n{i}" for i in range(4) if f"rack{i // 2}/n{i}" != node)
+        moved = {"task": "t1", "nodes": {other: 1}, "devices": {other: [3]}}
+        assert client.post("/v1/move", {"moves": [moved]}).status == 200
+        before = devices(client)
+        assert before["t1"] == {other: [3]}
+        assert client.get("/v1/tasks/t1").json["devices"] == {other: [3]}
+    with serving(tmp_path / "j") as client:
+        assert devices(client) == before
+
+
 def held(client: Client) -> tuple[Future[Any], threading.Event]:
     """Keep the writer busy until an event."""
     go, begun = threading.Event(), threading.Event()

@@ -291,6 +291,16 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "start = np.searchsorted(pairs[0], np.arange(columns.tasks + 1))",
         "1 -> 2",
     ): "one start more than there are tasks is not looked at",
+    (
+        "_missing",
+        "used = Steps(np.full(size, replicas.max(initial=1), np.int64))",
+        "1 -> 2",
+    ): "a block only has to be as large as a gang",
+    (
+        "_missing",
+        "used = Steps(np.full(size, replicas.max(initial=1), np.int64))",
+        "1 -> 0",
+    ): "there are replicas wherever something is counted",
     ("build_portion", "if policy.least > 1:", "Gt -> GtE"): SLACK,
     ("build_portion", "if policy.least > 1:", "1 -> 0"): SLACK,
     (

@@ -16,6 +16,7 @@ from optalloc.formulation.goals.moves import PairMoveCost as PairMoveCost
 from optalloc.formulation.goals.moves import TaskMoveCost as TaskMoveCost
 from optalloc.formulation.goals.nodes import Nodes as Nodes
 from optalloc.formulation.goals.peak import PeakLoad as PeakLoad
+from optalloc.formulation.goals.portion import Portion as Portion
 from optalloc.formulation.goals.power_cap import PowerCap as PowerCap
 from optalloc.formulation.goals.response import ResponseLimit as ResponseLimit
 from optalloc.formulation.goals.response import ResponseTime as ResponseTime

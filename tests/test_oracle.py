@@ -42,6 +42,7 @@ RULES = {
     "anti-affinity": policies.AntiAffinity(scope="node", limit=2),
     "spread": policies.Spread(groups=["g1"], scope="rack", domains=2),
     "span": policies.Span(scope="rack", domains=1),
+    "portion": policies.Portion(scope="rack", least=2, most=3),
     "power cap": policies.PowerCap(scope="rack", watts=2500),
     "uplinks": policies.UplinkLoad(scope="rack", capacity=30.5),
     "limit": policies.Power(at_most=5000),

@@ -104,7 +104,9 @@ class Naive:
     def placed(self, task: Task) -> int:
         return sum(run.chosen for run in self.runs if run.task is task)
 
-    def selected(self, policy: p.AntiAffinity | p.Span | p.Spread | p.GroupMoveCost) -> list[str]:
+    def selected(
+        self, policy: p.AntiAffinity | p.Portion | p.Span | p.Spread | p.GroupMoveCost
+    ) -> list[str]:
         return [
             group.name
             for group in self.instance.groups
@@ -305,9 +307,13 @@ class Naive:
                 missing += max(0, wanted - len(self.domains(group, policy.scope)))
         return missing
 
+    def spoken(self, policy: p.Portion | p.Span) -> set[str]:
+        if not policy.groups and not policy.kind:
+            return {task.name for task in self.instance.tasks}
+        return {task.name for group in self.selected(policy) for task in self.members(group)}
+
     def span(self, policy: p.Span) -> int:
-        spoken = {task.name for group in self.selected(policy) for task in self.members(group)}
-        every = not policy.groups and not policy.kind
+        spoken = self.spoken(policy)
         used: dict[str, set[str]] = {}
         for run in self.runs:
             names = [self.domain(name, policy.scope) for name in run.nodes]
@@ -315,8 +321,21 @@ class Naive:
         return sum(
             max(0, len(domains) - policy.domains)
             for name, domains in used.items()
-            if every or name in spoken
+            if name in spoken
         )
+
+    def portion(self, policy: p.Portion) -> int:
+        wrong, spoken = 0, self.spoken(policy)
+        for run in self.runs:
+            whole = run.configuration.replicas if run.configuration else run.task.replicas
+            inside: Counter[str] = Counter()
+            for name, replicas in run.nodes.items():
+                if (domain := self.domain(name, policy.scope)) is not None:
+                    inside[domain] += replicas
+            for count in inside.values() if whole > 1 and run.task.name in spoken else ():
+                wrong += max(0, min(policy.least, whole) - count)
+                wrong += max(0, count - policy.most) if policy.most else 0
+        return wrong
 
     def crossing(self, scope: str) -> dict[str, list[Run]]:
         """By domain, the runs that are partly inside."""

@@ -70,12 +70,19 @@ class Tracked:
             self._broken.update(np.flatnonzero(broken).tolist())
 
     @property
+    def opposed(self) -> bool:
+        """Whether what is added to the aggregates beside makes up for the others."""
+        beside = self.term.beside
+        return beside is not None and bool(np.any(beside.factor < 0))
+
+    @property
     def blocks(self) -> bool:
         """Whether it is a rule that placed replicas must not break."""
         limit = self.term.limit
         return (
             self.rule
             and all(side.shape.arity == 1 and side.shape.monotone for side in self.term.sides)
+            and not self.opposed
             and limit is not None
             and limit.sense == "at_most"
         )
@@ -370,7 +377,7 @@ class Link:
     @property
     def monotone(self) -> bool:
         """Whether more replicas change a term in the same direction as one does."""
-        return self.tracked.term.sides[self.beside].shape.monotone
+        return self.tracked.term.sides[self.beside].shape.monotone and not self.tracked.opposed
 
     @property
     def separable(self) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from optalloc.formulation.goals.anti_affinity import AntiAffinity
 from optalloc.formulation.goals.capacity import TransientCapacity
 from optalloc.formulation.goals.dependency import Dependency
+from optalloc.formulation.goals.portion import Portion
 from optalloc.formulation.goals.span import Span
 from optalloc.formulation.goals.spread import Spread
 from optalloc.instance.columns import Columns
@@ -86,9 +87,9 @@ def describe(columns: Columns, policy: Policy, label: str) -> str:
 def _demand(policy: Policy) -> str:
     if isinstance(policy, AntiAffinity):
         return f"at most {counted(policy.limit, 'replica')} of {_whom(policy)} per {policy.scope}"
-    if isinstance(policy, Span):
+    if isinstance(policy, Portion | Span):
         tasks = f"each task of {names(policy.groups)}" if policy.groups else "each task"
-        return f"{tasks} in at most {counted(policy.domains, policy.scope)}"
+        return f"{tasks} {_shape(policy)}"
     if isinstance(policy, Spread):
         least = policy.domains if isinstance(policy.domains, int) else None
         wanted = f"at least {counted(least, policy.scope)}" if least else f"enough {policy.scope}s"
@@ -100,6 +101,19 @@ def _demand(policy: Policy) -> str:
         which = f" of {names(policy.resources)}" if policy.resources else ""
         return f"capacity{which} while tasks move, which still take their old nodes then"
     return ""
+
+
+def _shape(policy: Portion | Span) -> str:
+    if isinstance(policy, Span):
+        return f"in at most {counted(policy.domains, policy.scope)}"
+    if policy.most is None:
+        number = f"at least {counted(policy.least, 'replica')}"
+    elif policy.least == 1:
+        number = f"at most {counted(policy.most, 'replica')}"
+    else:
+        fewest = "" if policy.least == policy.most else f"{policy.least:,} to "
+        number = f"{fewest}{counted(policy.most, 'replica')}"
+    return f"with {number} in each {policy.scope} that it uses"
 
 
 def _whom(policy: AntiAffinity | Spread) -> str:

@@ -48,14 +48,14 @@ def crossing_kinds(columns: Columns, scope: str, seen: IntArray) -> IntArray:
     (rows,)
         Equal numbers for rows of one kind.
     """
-    apart = (columns.row_replicas > 1) & ~_stays_inside(columns, scope)[columns.row_within]
+    apart = (columns.row_replicas > 1) & ~stays_inside(columns, scope)[columns.row_within]
     lines = np.stack([columns.row_replicas[apart], seen[apart]])
     kind = np.full(columns.rows, -1, np.int64)
     kind[apart] = np.unique(lines, axis=1, return_inverse=True)[1].ravel()
     return kind
 
 
-def _stays_inside(columns: Columns, scope: str) -> NDArray[np.bool_]:
+def stays_inside(columns: Columns, scope: str) -> NDArray[np.bool_]:
     """Whether what stays within a domain of each of `within_scopes` crosses nothing; last: any."""
     _, outer = columns.scope(scope)
     inside = np.zeros(len(columns.within_scopes) + 1, bool)

@@ -277,20 +277,32 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "Eq -> NotEq",
     ): "leaving out what counts for nothing only saves columns",
     (
-        "find_crossings",
+        "count_gangs",
         "rows = np.flatnonzero(kind >= 0)",
         "0 -> -1",
-    ): "rows that cross nothing have aggregates for nothing",
+    ): "rows that need not be counted have aggregates for nothing",
     (
-        "find_crossings",
+        "count_gangs",
         "rank = np.full(columns.rows, -1, np.int64)",
         "1 -> 2",
     ): "any negative number marks a row without a rank",
     (
-        "find_crossings",
+        "count_gangs",
         "start = np.searchsorted(pairs[0], np.arange(columns.tasks + 1))",
         "1 -> 2",
     ): "one start more than there are tasks is not looked at",
+    (
+        "_missing",
+        "used = Steps(np.full(size, replicas.max(initial=1), np.int64))",
+        "1 -> 2",
+    ): "a block only has to be as large as a gang",
+    (
+        "_missing",
+        "used = Steps(np.full(size, replicas.max(initial=1), np.int64))",
+        "1 -> 0",
+    ): "there are replicas wherever something is counted",
+    ("build_portion", "if policy.least > 1:", "Gt -> GtE"): SLACK,
+    ("build_portion", "if policy.least > 1:", "1 -> 0"): SLACK,
     (
         "in_use",
         "domain = np.full(problem.nodes, -1, np.int64)",

@@ -36,7 +36,7 @@ ARRIVALS = (p.GroupMoveCost, p.Moves, p.PairMoveCost, p.TaskMoveCost, p.Transien
 """Classes that tell replicas that stay from those that arrive."""
 UPLINKS = (p.UplinkLoad, p.UplinkShare)
 """Classes that are at work together, in instances of their own, in which gangs send something."""
-SINGLE = (p.Span, *UPLINKS)
+SINGLE = (p.Portion, p.Span, *UPLINKS)
 """Classes that tell gangs apart, which are stated one by one then."""
 APART = (p.PowerCap, p.ResponseLimit, p.ResponseTime)
 """Classes that are at work together, in instances of their own, in which tasks answer requests."""
@@ -106,6 +106,12 @@ def _spread(rng: Random) -> Fields:
 @draws(p.Span)
 def _span(rng: Random) -> Fields:
     return {**_selection(rng), "scope": _scope(rng), "domains": rng.choice([1, 1, 2])}
+
+
+@draws(p.Portion)
+def _portion(rng: Random) -> Fields:
+    least, most = rng.choice([(1, 1), (1, 2), (2, None), (2, 2), (2, 3), (3, None)])
+    return {**_selection(rng), "scope": _scope(rng), "least": least, "most": most}
 
 
 @draws(p.Dependency)

@@ -124,6 +124,24 @@ HANDMADE = {
         ),
         objective="penalty",
     ),
+    "gangs are balanced over racks, the smaller one in one of them": Instance(
+        nodes=tuple(
+            Node(name=f"n{k}", capacity={"cpu": cpu}, domains={"rack": f"r{k // 2}"})
+            for k, cpu in enumerate((2, 1, 3, 1))
+        ),
+        tasks=(
+            Task(name="t0", demand={"cpu": 1}, replicas=4, cost=(0, 1, 0, 3)),
+            Task(name="t1", demand={"cpu": 1}, replicas=2, cost=(0, 1, 1, 0), required=False),
+        ),
+        policies=(
+            p.Portion(scope="rack", least=2, most=3),
+            p.Portion(scope="rack", least=3, weight=2),
+            p.Portion(scope="node", most=1, weight=3),
+            p.AssignmentCost(weight=1),
+            p.Admitted(),
+        ),
+        objective="admitted > penalty",
+    ),
     "a task that must be answered fast keeps others away": Instance(
         nodes=(Node(name="n0", capacity={"cpu": 6}), Node(name="n1", capacity={"cpu": 4})),
         tasks=(

@@ -15,7 +15,7 @@ from optalloc.objective import read_objective
 
 SEEDS = 40
 """Instances for each policy class, in which it is at work among others."""
-OWN_SEEDS = {"gangs": 120, "span": 60}
+OWN_SEEDS = {"gangs": 120, "span": 60, "portion": 24}
 OWN_SEEDS |= dict.fromkeys(("power-cap", "response-limit", "response-time"), 56)
 OWN_SEEDS |= dict.fromkeys(("uplink-load", "uplink-share"), 32)
 """Classes that are at work in their own instances only have more of them."""

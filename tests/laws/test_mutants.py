@@ -23,7 +23,7 @@ from mutants import Mutant, mutants_of, mutated
 from shape_cases import registered
 
 from optalloc import policies as p
-from optalloc.formulation import building, crossing, encoding, loads, shapes
+from optalloc.formulation import building, counts, encoding, loads, shapes
 from optalloc.formulation.registry import policy_classes
 from optalloc.instance.policy import Policy
 
@@ -84,7 +84,7 @@ def _made(function: FunctionType) -> bool:
 
 
 SHAPES = {f.__qualname__: f for f in functions_of(shapes)}
-ENCODERS = {f.__qualname__: f for m in (crossing, encoding, loads) for f in functions_of(m)}
+ENCODERS = {f.__qualname__: f for m in (counts, encoding, loads) for f in functions_of(m)}
 GOALS = {sys.modules[builder.__module__] for builder in building._builders.values()}
 BUILDERS = {
     f.__name__: f
@@ -182,7 +182,7 @@ def _laws_of_encoder(name: str) -> list[Law]:
         return terms + _goal_laws(classes, EVERYWHERE)
     if name in OF_HOMES:
         return _laws_of_homes()
-    if ENCODERS[name].__module__ == crossing.__name__:
+    if ENCODERS[name].__module__ == counts.__name__:
         return _goal_laws(list(UPLINKS), CASES)
     if name in OF_GANGS:
         return [_goal_law(p.Gangs, seed) for seed in range(GANGS)]

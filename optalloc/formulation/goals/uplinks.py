@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.building import formulates
-from optalloc.formulation.crossing import find_crossings
+from optalloc.formulation.counts import count_gangs
+from optalloc.formulation.shapes import Partly
 from optalloc.formulation.terms import Limit, Metric, Term
 from optalloc.instance.caps import Caps, caps_of, numbers_of, wrong_caps
 from optalloc.instance.factored import Factored
@@ -141,9 +142,10 @@ def build_uplink_load(policy: UplinkLoad, problem: Problem) -> Metric:
         columns, policy.scope, policy.capacity, lambda b: policy.cap_in_quanta(b, columns)
     )
     domain = domain[problem.node_classes.node]
-    found = find_crossings(problem, policy.kinds(columns), domain, caps.size)
+    found = count_gangs(problem, policy.kinds(columns), domain, caps.size)
+    partly = Partly(columns.row_replicas[found.like])
     traffic, limit = policy.traffic(columns)[found.like], Limit("at_most", caps)
-    term = Term(found.family, found.shape, traffic, found.domain, caps.size, limit=limit)
+    term = Term(found.family, partly, traffic, found.domain, caps.size, limit=limit)
     return Metric(((1, term),))
 
 
@@ -155,15 +157,16 @@ def build_uplink_share(policy: UplinkShare, problem: Problem) -> Metric:
     """
     columns = problem.columns
     domains, domain = problem.domains(policy.scope)
-    found = find_crossings(problem, policy.kinds(columns), domain, domains)
+    found = count_gangs(problem, policy.kinds(columns), domain, domains)
     if not found.gangs:
         return Metric()
+    partly = Partly(columns.row_replicas[found.like])
     sharing = sharing_of(columns)[found.like]
     lacking = (sharing > 0) * (found.gangs - np.minimum(sharing, found.gangs))
-    every = Term(found.family, found.shape, np.ones_like(lacking), found.domain, domains)
+    every = Term(found.family, partly, np.ones_like(lacking), found.domain, domains)
     term = Term(
         found.family,
-        found.shape,
+        partly,
         lacking,
         found.domain,
         domains,

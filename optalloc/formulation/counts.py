@@ -1,4 +1,4 @@
-"""Gangs that cross the uplinks of domains: some of their replicas are inside, some are not."""
+"""How many replicas of each gang are in each domain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from optalloc.formulation.arrays import numbered
 from optalloc.formulation.problem import Problem
-from optalloc.formulation.shapes import Partly
 from optalloc.formulation.terms import Family, Membership, Placed
 from optalloc.instance.factored import Factored
 
@@ -17,16 +16,16 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Crossings:
-    """Whether gangs cross the uplinks of domains.
+class Counts:
+    """How many replicas of gangs are in domains.
 
     A gang has aggregates for each kind of its rows, so that replicas of rows that differ are not
     counted together: there is one by gang, kind and domain.
 
     Parameters
     ----------
-    family, shape
-        Replicas inside; under the shape whether they are some, but not all.
+    family
+        The aggregates.
     gangs
         Number of gangs.
     like : (aggregates,)
@@ -36,13 +35,12 @@ class Crossings:
     """
 
     family: Family
-    shape: Partly
     gangs: int
     like: IntArray
     domain: IntArray
 
 
-def find_crossings(problem: Problem, kind: IntArray, domain: IntArray, domains: int) -> Crossings:
+def count_gangs(problem: Problem, kind: IntArray, domain: IntArray, domains: int) -> Counts:
     """Count the replicas of gangs in domains, apart for each kind of row.
 
     Parameters
@@ -50,7 +48,7 @@ def find_crossings(problem: Problem, kind: IntArray, domain: IntArray, domains: 
     problem
         Whatever has rows of a kind is a class of its own in it.
     kind : (rows,)
-        As `optalloc.instance.uplinks` numbers them.
+        Equal numbers for rows of one kind; -1 for those that need not be counted.
     domain : (nodes,)
         Domain of each node of the problem; -1 for none.
     domains
@@ -75,9 +73,8 @@ def find_crossings(problem: Problem, kind: IntArray, domain: IntArray, domains: 
         placed.append(Placed(counted, domain, domains, member))
     like = rows[first[start[problem.task_classes.task[owner]] + within]]
     like = np.repeat(like, domains)
-    return Crossings(
+    return Counts(
         Family(np.zeros(parts * domains, np.int64), tuple(placed)),
-        Partly(columns.row_replicas[like]),
         int(np.count_nonzero(of_class)),
         like,
         np.tile(np.arange(domains, dtype=np.int64), parts),

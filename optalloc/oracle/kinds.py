@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -119,8 +120,7 @@ class Kind:
             task may not run, and replicas that are not within one domain as they must.
         """
         problem, columns = self.problem, self.problem.columns
-        options = np.flatnonzero(problem.choice_class == self._mine).tolist()
-        names = {columns.row_name(int(problem.choice_row[c])): c for c in options}
+        names = self.choices
         if placed.configuration not in names:
             found = choices(names)
             raise OptallocError(f"expected a configuration ({found}), got {placed.configuration!r}")
@@ -178,6 +178,13 @@ class Kind:
             if domain.size != 1 or domain[0] < 0:
                 scope = columns.within_scopes[within]
                 raise OptallocError(f"expected nodes within one {scope}")
+
+    @cached_property
+    def choices(self) -> dict[str, int]:
+        """Choices by the names of their rows."""
+        problem = self.problem
+        options = np.flatnonzero(problem.choice_class == self._mine).tolist()
+        return {problem.columns.row_name(int(problem.choice_row[c])): c for c in options}
 
     @property
     def apart(self) -> bool:

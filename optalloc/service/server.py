@@ -19,6 +19,7 @@ import uvicorn
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.files import dumps_instance, load_instance
 from optalloc.instance.model import Instance
+from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
 from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
@@ -80,13 +81,14 @@ def open_service(
         For a bad file of tokens, a damaged journal, and one of another instance.
     """
     known = None if tokens is None else read_tokens(tokens)
-    kept = Journal(journal, founding(instance, objective))
     metrics = Metrics()
-    try:
-        writer = Writer(instance, objective, kept, limits.queue)
-    except BaseException:
-        kept.close()
-        raise
+    with collector_paused():
+        kept = Journal(journal, founding(instance, objective))
+        try:
+            writer = Writer(instance, objective, kept, limits.queue)
+        except BaseException:
+            kept.close()
+            raise
     service = Service(writer, known, limits, metrics)
     writer.failed = service.failed
     return service

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ from optalloc.service.writer import Writer
 
 CONNECTIONS = 4_096
 GRACE_S = 10
+SWITCH_S = 0.0002
+"""The writer computes while the server sends: each must not wait long for the other."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,7 @@ def serve(settings: Settings) -> None:
         tokens, a damaged journal.
     """
     started = time.perf_counter()
+    sys.setswitchinterval(SWITCH_S)
     check_address(settings)
     stated = load_instance(settings.instance)
     service = open_service(

@@ -29,13 +29,16 @@ def put_all(
     if kind.apart:
         pairs = zip(placed, devices, strict=True)
         return [kind.put(kind.read(one, held)) for one, held in pairs]
-    if kind.shares:
-        runs = [kind.read(one, held) for one, held in zip(placed, devices, strict=True)]
-        _count(kind, runs)
-        return [kind.deal(run) for run in runs]
     runs = read_all(kind, placed)
     _count(kind, runs)
-    return runs
+    if not kind.shares:
+        return runs
+    dealt = []
+    for run, one, held in zip(runs, placed, devices, strict=True):
+        named = kind.dealt(int(run.block[0]), one, held)
+        whole = Run(run.choice, run.spot, run.block, run.node, run.replicas, named)
+        dealt.append(kind.deal(whole))
+    return dealt
 
 
 def read_all(kind: Kind, placed: Sequence[Placed]) -> list[Run]:

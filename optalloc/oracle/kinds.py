@@ -133,10 +133,10 @@ class Kind:
         self._check_shape(choice, node, replicas)
         spot = int(problem.spot_of(np.array([choice]), node[:1])[0])
         block = int(problem.block_of(np.array([choice]), np.array([spot]))[0])
-        dealt = self._dealt(block, placed, devices)
+        dealt = self.dealt(block, placed, devices)
         return Run(choice, spot, np.full(node.size, block, np.int64), node, replicas, dealt)
 
-    def _dealt(
+    def dealt(
         self, block: int, placed: Placed, devices: Mapping[str, tuple[int, ...]]
     ) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Deal named devices out to the replicas on each node."""
@@ -233,7 +233,8 @@ class Kind:
             self.state.deal(block, node, replicas)
         if self.state.lacks:
             raise OptallocError(f"expected free devices for a task like {self.task.name!r}")
-        return replace(run, devices=self._devices(run.block, run.node))
+        devices = self._devices(run.block, run.node)
+        return Run(run.choice, run.spot, run.block, run.node, run.replicas, devices, run.apart)
 
     def broken(self) -> bool:
         """Whether some rule does not hold now."""

@@ -29,14 +29,14 @@ class Connection:
     """A connection that is kept open; plain HTTP/1.1 with as little work as can be."""
 
     def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self.socket.close()
 
     def ask(self, method: str, path: str, body: bytes = b"", key: str = "") -> tuple[int, bytes]:
         """Status and body of the answer.
@@ -46,15 +46,20 @@ class Connection:
         Gone
             Where there is none.
         """
-        header = f"Idempotency-Key: {key}\r\n" if key else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: {len(body)}\r\n\r\n"
         try:
-            self._socket.sendall(head.encode() + body)
-            return self._answer()
+            self.send(method, path, body, key)
+            return self.answer()
         except OSError as error:
             raise Gone(str(error)) from None
 
-    def _answer(self) -> tuple[int, bytes]:
+    def send(self, method: str, path: str, body: bytes, key: str = "") -> None:
+        """Send a request without waiting for its answer."""
+        header = f"Idempotency-Key: {key}\r\n" if key else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode() + body)
+
+    def answer(self) -> tuple[int, bytes]:
+        """Wait for an answer: its status and body."""
         text = b""
         while (end := text.find(b"\r\n\r\n")) < 0:
             text += self._more()
@@ -65,7 +70,7 @@ class Connection:
         return int(fields[0].split()[1]), text[end + 4 :]
 
     def _more(self) -> bytes:
-        got = self._socket.recv(1 << 20)
+        got = self.socket.recv(1 << 20)
         if not got:
             raise Gone("closed")
         return got

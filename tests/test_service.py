@@ -276,6 +276,17 @@ def test_a_full_queue_is_told_at_once(tmp_path: Path) -> None:
         reply.result(60)
 
 
+def test_copies_of_the_state_are_few_at_a_time(tmp_path: Path) -> None:
+    with serving(tmp_path / "j") as client:
+
+        async def all_at_once() -> list[int]:
+            asked = (client.asked("GET", "/v1/snapshot", None) for _ in range(12))
+            return sorted(answer.status for answer in await asyncio.gather(*asked))
+
+        assert asyncio.run(all_at_once()) == [200] * 8 + [429] * 4
+        assert client.get("/v1/snapshot").status == 200
+
+
 def test_many_requests_at_once_are_all_answered_and_kept(tmp_path: Path) -> None:
     with serving(tmp_path / "j") as client:
 

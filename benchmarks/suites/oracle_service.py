@@ -49,7 +49,7 @@ def _p(values: Sequence[float], share: float) -> float:
 def _latency(context: Context, nodes: int, tasks: int) -> Row:
     folder = _folder(context)
     file, journal = filled(folder, nodes, tasks)
-    seconds = 2.0 if context.smoke else 60.0
+    seconds = 2.0 if context.smoke else 30.0
     with serving(file, journal) as server:
         first_s = server.ready_s
         fresh(steady, server.port, CONNECTIONS, RATE, seconds / 6, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import msgspec
 import numpy as np
@@ -119,8 +120,7 @@ class Kind:
             task may not run, and replicas that are not within one domain as they must.
         """
         problem, columns = self.problem, self.problem.columns
-        options = np.flatnonzero(problem.choice_class == self._mine).tolist()
-        names = {columns.row_name(int(problem.choice_row[c])): c for c in options}
+        names = self.choices
         if placed.configuration not in names:
             found = choices(names)
             raise OptallocError(f"expected a configuration ({found}), got {placed.configuration!r}")
@@ -133,10 +133,10 @@ class Kind:
         self._check_shape(choice, node, replicas)
         spot = int(problem.spot_of(np.array([choice]), node[:1])[0])
         block = int(problem.block_of(np.array([choice]), np.array([spot]))[0])
-        dealt = self._dealt(block, placed, devices)
+        dealt = self.dealt(block, placed, devices)
         return Run(choice, spot, np.full(node.size, block, np.int64), node, replicas, dealt)
 
-    def _dealt(
+    def dealt(
         self, block: int, placed: Placed, devices: Mapping[str, tuple[int, ...]]
     ) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Deal named devices out to the replicas on each node."""
@@ -178,6 +178,13 @@ class Kind:
             if domain.size != 1 or domain[0] < 0:
                 scope = columns.within_scopes[within]
                 raise OptallocError(f"expected nodes within one {scope}")
+
+    @cached_property
+    def choices(self) -> dict[str, int]:
+        """Choices by the names of their rows."""
+        problem = self.problem
+        options = np.flatnonzero(problem.choice_class == self._mine).tolist()
+        return {problem.columns.row_name(int(problem.choice_row[c])): c for c in options}
 
     @property
     def apart(self) -> bool:
@@ -226,7 +233,8 @@ class Kind:
             self.state.deal(block, node, replicas)
         if self.state.lacks:
             raise OptallocError(f"expected free devices for a task like {self.task.name!r}")
-        return replace(run, devices=self._devices(run.block, run.node))
+        devices = self._devices(run.block, run.node)
+        return Run(run.choice, run.spot, run.block, run.node, run.replicas, devices, run.apart)
 
     def broken(self) -> bool:
         """Whether some rule does not hold now."""

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LONGEST_KEY = 200
+COPIES = 8
+"""Requests at a time that work on a copy of the state."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Service:
         self, writer: Writer, tokens: Tokens | None, limits: Limits, metrics: Metrics
     ) -> None:
         self.writer, self.tokens, self.limits, self.metrics = writer, tokens, limits, metrics
-        self._aside = ThreadPoolExecutor(1, "aside")
+        self._aside, self._copies = ThreadPoolExecutor(1, "aside"), 0
         self._encode = msgspec.json.Encoder()
 
     def app(self) -> ASGIApp:
@@ -210,21 +212,41 @@ class Service:
             self._count(path, reply)
             return self._sent(reply.body, reply.version, reply.repeated)
         assert path.run is not None
-        if path.how == "ask":
-            answer = await self._carried_out(
-                Command(partial(_ask, path.run, [*request.path_params.values()]), turn)
-            )
-        else:
-            fork = await self._carried_out(Command(_fork, turn))
-            work = asyncio.get_running_loop().run_in_executor(self._aside, path.run, fork, asked)
-            answer = await self._in_time(work, turn)
+        if path.how == "fork":
+            return await self._on_a_copy(partial(self._worked, path.run, asked), turn)
+        run = partial(_ask, path.run, [*request.path_params.values()])
+        answer = await self._carried_out(Command(run, turn))
         return self._made(answer, answer.version)
+
+    async def _on_a_copy(self, run: Callable[[Any], Any], turn: Turn) -> Response:
+        """Work on a copy of the state in a thread of its own, until the deadline."""
+        if self._copies >= COPIES:
+            said = f"{COPIES} requests that need a copy of the state wait already"
+            raise Refused(429, said, retry=True)
+        self._copies += 1
+        work: asyncio.Future[tuple[bytes, int]] | None = None
+        try:
+            fork = await self._carried_out(Command(_fork, turn))
+            work = asyncio.get_running_loop().run_in_executor(self._aside, run, fork)
+            return self._sent(*await self._in_time(work, turn))
+        finally:
+            if work is None or work.done():
+                self._copied(None)
+            else:
+                work.add_done_callback(self._copied)
+
+    def _copied(self, _: Any) -> None:
+        self._copies -= 1
+
+    def _worked(self, run: Callable[..., Any], asked: Any, fork: Any) -> tuple[bytes, int]:
+        answer = run(fork, asked)
+        return msgspec.json.encode(answer), answer.version
 
     async def _in_time(self, work: asyncio.Future[Any], turn: Turn) -> Any:
         """Wait for work that changes nothing, until the deadline."""
-        done, _ = await asyncio.wait({work}, timeout=max(turn.deadline - time.monotonic(), 0))
+        left = max(turn.deadline - time.monotonic(), 0)
+        done, _ = await asyncio.wait({work}, timeout=left)
         if not done:
-            work.cancel()
             work.add_done_callback(lambda w: w.cancelled() or w.exception())
             raise Refused(503, "the deadline has passed", retry=True)
         return work.result()

@@ -40,7 +40,7 @@ PART = 500
 """Tasks in one part of a snapshot: so that writing it never holds a decision up for long."""
 EVERY = 50_000
 """Entries between snapshots."""
-KEPT = 100_000
+KEPT = 20_000
 """Entries before a snapshot that are kept: for so long idempotency keys are known."""
 
 

@@ -6,6 +6,7 @@ import hashlib
 import ipaddress
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import uvicorn
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.files import dumps_instance, load_instance
 from optalloc.instance.model import Instance
+from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
 from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
@@ -28,6 +30,8 @@ from optalloc.service.writer import Writer
 
 CONNECTIONS = 4_096
 GRACE_S = 10
+SWITCH_S = 0.0002
+"""The writer computes while the server sends: each must not wait long for the other."""
 
 
 @dataclass(frozen=True)
@@ -80,13 +84,14 @@ def open_service(
         For a bad file of tokens, a damaged journal, and one of another instance.
     """
     known = None if tokens is None else read_tokens(tokens)
-    kept = Journal(journal, founding(instance, objective))
     metrics = Metrics()
-    try:
-        writer = Writer(instance, objective, kept, limits.queue)
-    except BaseException:
-        kept.close()
-        raise
+    with collector_paused():
+        kept = Journal(journal, founding(instance, objective))
+        try:
+            writer = Writer(instance, objective, kept, limits.queue)
+        except BaseException:
+            kept.close()
+            raise
     service = Service(writer, known, limits, metrics)
     writer.failed = service.failed
     return service
@@ -102,6 +107,7 @@ def serve(settings: Settings) -> None:
         tokens, a damaged journal.
     """
     started = time.perf_counter()
+    sys.setswitchinterval(SWITCH_S)
     check_address(settings)
     stated = load_instance(settings.instance)
     service = open_service(

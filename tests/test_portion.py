@@ -89,7 +89,7 @@ def test_every_heuristic_keeps_portions(engine: str) -> None:
     result = solve(instance, engine=engine, time_limit=2, deterministic=True)
     assert result.verified
     # Of 13 places the one that is alone in its rack is no use: three gangs fill the others.
-    assert result.objective == 3 if engine != "greedy" else result.objective >= 2
+    assert result.objective in ((3,) if engine != "greedy" else (2, 3))
 
 
 def test_a_gang_smaller_than_a_portion_lies_in_one_rack() -> None:
@@ -107,7 +107,7 @@ def test_each_row_of_a_table_is_held_to_its_own_number() -> None:
     ]
     task = Task(name="job", configurations=table, required=False)
 
-    def best(*free: int, **bounds: int) -> float | None:
+    def best(*free: int, **bounds: Any) -> float | None:
         rule = p.Portion(scope="rack", **bounds)
         policies = [rule, p.Throughput(raw=True)]
         instance = Instance(
@@ -175,7 +175,7 @@ def test_what_breaks_portions_is_named() -> None:
         ({"least": 4, "most": 4}, "each task with 4 replicas in each rack that it uses"),
     ],
 )
-def test_reasons_say_what_is_wanted(bounds: dict[str, int], said: str) -> None:
+def test_reasons_say_what_is_wanted(bounds: dict[str, Any], said: str) -> None:
     instance = Instance(nodes=racks(1), tasks=[gang(1)])
     rule = p.Portion(scope="rack", **bounds)
     assert describe(instance.columns, rule, "portion") == f"portion: {said}"

@@ -126,30 +126,32 @@ class Devices:
 
     def choose(self, share: Share, node: int) -> tuple[int, ...] | None:
         """Devices for one replica: the fullest that takes a part, the first that are whole."""
-        parts, free = int(share.parts[node]), self.free[node]
-        fits = (free >= min(parts, WHOLE)) & (self.memory[node] >= share.memory)
-        found = fits.nonzero()[0]
-        if not parts:
-            return ()
-        number = share.number(node)
-        if found.size < number:
-            return None
+        parts, number = int(share.parts[node]), share.number(node)
+        least, free = min(parts, WHOLE), self.free[node].tolist()
+        found = [d for d, left in enumerate(free) if left >= least]
+        if share.memory:
+            memory = self.memory[node].tolist()
+            found = [d for d in found if memory[d] >= share.memory]
+        if not parts or len(found) < number:
+            return None if parts else ()
         if parts < WHOLE:
-            return (int(found[np.argmin(free[found])]),)
-        return tuple(found[:number].tolist())
+            return (min(found, key=free.__getitem__),)
+        return tuple(found[:number])
 
     def takes(self, share: Share, node: int, devices: tuple[int, ...]) -> bool:
         """Whether a replica could use these devices of a node."""
-        parts, number = int(share.parts[node]), share.number(node)
-        inside = all(0 <= d < self.free.shape[1] for d in devices)
-        if not inside or len({*devices}) != len(devices) or len(devices) != number:
+        least, most = min(int(share.parts[node]), WHOLE), self.free.shape[1]
+        if len(devices) != share.number(node) or len({*devices}) != len(devices):
             return False
-        at = list(devices)
-        enough = self.free[node, at] >= min(parts, WHOLE)
-        return bool(np.all(enough & (self.memory[node, at] >= share.memory)))
+        return all(
+            0 <= d < most and self.free[node, d] >= least and self.memory[node, d] >= share.memory
+            for d in devices
+        )
 
     def use(self, share: Share, node: int, devices: tuple[int, ...], sign: int = 1) -> None:
         """Let a replica use devices of a node, or (negative) no longer."""
-        at = list(devices)
-        self.free[node, at] -= sign * min(int(share.parts[node]), WHOLE)
-        self.memory[node, at] -= sign * share.memory
+        parts = sign * min(int(share.parts[node]), WHOLE)
+        for d in devices:
+            self.free[node, d] -= parts
+            if share.memory:
+                self.memory[node, d] -= sign * share.memory

@@ -19,9 +19,9 @@ BoolArray = NDArray[np.bool_]
 
 WORST = np.inf
 """Of nodes that cannot take it."""
-AHEAD = 0.3
+AHEAD = 0.2
 """Weight of what sequences leave."""
-CLOSE = 20.0
+CLOSE = 40.0
 """Losses are rounded to multiples of it, in parts of a device."""
 
 

@@ -27,7 +27,7 @@ RECENT, FIRST = 10_000, 100
 """How many of the last requests are the mix, and after how many there is one."""
 MOST = 400
 """Kinds of requests in a mix; rarer ones are left out."""
-SEQUENCES, LENGTH = 32, 20
+SEQUENCES, LENGTH = 64, 16
 """How many sequences of requests are looked at, and how long they are."""
 
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contract import ROOT
 from optalloc import Instance, Node, Resource, Task, policies
 from optalloc.instance.files import dump_instance
+
+if TYPE_CHECKING:
+    from optalloc.service.records import Put
 
 RACK = 16
 START_S = 120
@@ -181,12 +184,26 @@ def filled(folder: Path, nodes: int, tasks: int, gangs: float = 0.05) -> tuple[P
         rack = names[first : first + RACK]
         hosts = [rack[(at + k) % len(rack)] for k in range(task.replicas)]
         puts.append(Put(task, dict.fromkeys(hosts, 1)))
+    puts = with_devices(puts, load_instance(file))
     for version, start in enumerate(range(0, tasks, 500), 1):
         kept.begin()
         kept.append(Entry(version, tuple(puts[start : start + 500])))
         kept.commit()
     kept.close()
     return file, journal
+
+
+def with_devices(puts: list[Put], instance: Instance) -> list[Put]:
+    """Say which devices tasks use, as every decision does."""
+    from msgspec.structs import replace
+
+    from optalloc.oracle.oracle import Oracle
+    from optalloc.service.records import Entry, State
+
+    state = State()
+    state.follow(Entry(1, tuple(puts)))
+    found = Oracle.restore(state.snapshot(instance, "")).snapshot().devices
+    return [replace(put, devices=found.get(put.task.name, {})) for put in puts]
 
 
 def placing(task: Task) -> bytes:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import socket
 import threading
 import time
 from concurrent.futures import Future
@@ -404,6 +405,14 @@ def test_others_can_reach_it_only_with_tokens(host: str, allowed: bool, tokens: 
             server.check_address(settings())
     with pytest.raises(OptallocError, match="both"):
         server.check_address(settings(tokens=tokens, key=Path("k")))
+
+
+def test_small_answers_leave_at_once() -> None:
+    """Only where a socket says its protocol does asyncio switch Nagle's algorithm off: 40 ms."""
+    with server._listen("127.0.0.1", 0) as listening:
+        assert listening.proto == socket.IPPROTO_TCP
+        with pytest.raises(OptallocError, match="cannot listen"):
+            server._listen("127.0.0.1", listening.getsockname()[1])
 
 
 # -- the published description ---------------------------------------------------------------------

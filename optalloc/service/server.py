@@ -6,7 +6,6 @@ import hashlib
 import ipaddress
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -29,9 +28,7 @@ from optalloc.service.tokens import read_tokens
 from optalloc.service.writer import Writer
 
 CONNECTIONS = 4_096
-GRACE_S = 10
-SWITCH_S = 0.0002
-"""The writer computes while the server sends: each must not wait long for the other."""
+GRACE_S, BACKLOG = 10, 1_024
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,6 @@ def serve(settings: Settings) -> None:
         tokens, a damaged journal.
     """
     started = time.perf_counter()
-    sys.setswitchinterval(SWITCH_S)
     check_address(settings)
     stated = load_instance(settings.instance)
     service = open_service(
@@ -170,7 +166,16 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         family, _, _, _, address = found[0]
-        return socket.create_server(address[:2], family=family, backlog=1_024)
+        # Where the protocol is not said, asyncio does not switch Nagle's algorithm off: 40 ms.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
+        return listening
     except OSError as error:
         said = error.strerror or str(error)
         raise OptallocError(f"cannot listen on {host!r}, port {port}: {said}") from None

@@ -27,6 +27,8 @@ MOST = 128
 """Requests that share one commit."""
 LONGEST = 0.025
 """Seconds after which no request joins a commit any more."""
+FEW, PAUSE = 6, 0.002
+"""Where more requests shared the last two commits, so many seconds are waited for the next one."""
 LOST = "the journal cannot be written; nothing is answered until the service starts anew"
 
 
@@ -95,6 +97,7 @@ class Writer:
         self.failed: Callable[[BaseException], None] = lambda _: None
         self.oracle = self._restored()
         self.lost = self._ending = False
+        self._sizes = (0, 0)
         self._waiting: deque[Command] = deque()
         self._news = Condition()
         self._encode = msgspec.json.Encoder()
@@ -149,7 +152,7 @@ class Writer:
         replies: list[tuple[Command, Any]] = []
         until, open_ = time.monotonic() + LONGEST, False
         try:
-            while self._waiting and len(replies) < MOST and time.monotonic() < until:
+            while self._joined(len(replies)) and time.monotonic() < until:
                 command = self._waiting.popleft()
                 entry, reply = self._reply(command)
                 replies.append((command, reply))
@@ -166,11 +169,22 @@ class Writer:
             replies = [(command, Refused(503, LOST)) for command, _ in replies]
             replies += [(command, Refused(503, LOST)) for command in self._waiting]
             self._waiting.clear()
+        self._sizes = self._sizes[1], len(replies)
         for command, reply in replies:
             if isinstance(reply, BaseException):
                 command.reply.set_exception(reply)
             else:
                 command.reply.set_result(reply)
+
+    def _joined(self, already: int) -> bool:
+        """Whether a request joins those that share a commit.
+
+        Where the last two commits had many, who asked then will ask again in a moment.
+        """
+        if not self._waiting and FEW < sum(self._sizes) > already:
+            with self._news:
+                self._news.wait_for(lambda: self._waiting or self._ending, PAUSE)
+        return bool(self._waiting) and already < MOST
 
     def _reply(self, command: Command) -> tuple[Entry | None, Any]:
         """Carry a request out; what goes into the journal, and what is answered."""

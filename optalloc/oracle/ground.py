@@ -64,7 +64,6 @@ class Ground:
     """
 
     def __init__(self, instance: Instance, objective: str | None = None, policy: str = "") -> None:
-        self.stated = instance
         columns = instance.columns
         quanta = zip(columns.resources, columns.quantum_of_resource, strict=True)
         # Any request may ask for a part of a device.
@@ -177,7 +176,3 @@ class Ground:
                 mine = [t for t in self.counters.tracked if t.policy == i]
                 found += list(zip(policy.indices(columns), mine, strict=True))
         return found
-
-    def broken(self) -> bool:
-        """Whether some shared rule is broken."""
-        return any(tracked.broken() for tracked in self.counters.tracked)

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import cast
 
+from msgspec.structs import replace
+
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import NODE, Configuration, Instance
 from optalloc.instance.policy import Fault
@@ -71,13 +73,7 @@ def _rows(instance: Instance, job: Training) -> tuple[Configuration, ...]:
         alone = {device: job.alone[device]} if job.alone else {}
         exchanges = {**linked_levels(_reaches(instance, job, device)), **curves}
         ordered = {scope: exchanges[scope] for scope in job.levels}
-        one = Training(
-            parameters=job.parameters,
-            batch=job.batch,
-            gradient_bytes=job.gradient_bytes,
-            alone=alone,
-            replicas=job.replicas,
-        )
+        one = replace(job, alone=alone)
         rows += configurations(one, ordered, fitted, measured)
     return tuple(rows)
 

@@ -111,6 +111,19 @@ def test_labels_a_task_allows_are_named_with_the_nodes_that_lack_them() -> None:
     )
 
 
+def test_memory_that_no_device_has_is_named_with_the_nodes() -> None:
+    gpus = {"device": "gpu", "devices": 1}
+    nodes = (Node(name="a", memory_gib=40, **gpus), Node(name="b", count=3, **gpus))
+    large = Task(name="large", demand={"device": 1}, device_memory_gib=80)
+    ((who, why),) = conflicts(made(nodes=nodes, tasks=(large,)))
+    assert who == "large"
+    assert "4 nodes: devices of less than 80 GiB" in why
+    small = msgspec.structs.replace(large, device_memory_gib=40)
+    found = solve(made(nodes=nodes, tasks=(small,)))
+    assert found.placement is not None
+    assert found.assignment["large"] == {"a": 1}
+
+
 def test_every_row_of_a_table_is_explained() -> None:
     table = (Configuration(device="h100", replicas=65), Configuration(device="tpu", replicas=2))
     assert conflicts(cluster(Task(name="train", configurations=table)))[0] == (
@@ -378,7 +391,7 @@ def test_without_time_all_rules_are_named_and_nothing_is_called_minimal() -> Non
     (reason,) = explain_infeasible(problem_of(instance), Clock(0))
     assert reason.message == (
         "no placement of the required tasks keeps these rules together: power at most 900 W; "
-        "the labels and device types that tasks ask for; the nodes' capacity of cpu "
+        "the labels and devices that tasks ask for; the nodes' capacity of cpu "
         "(not shown to be minimal)"
     )
 

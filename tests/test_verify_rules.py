@@ -207,6 +207,34 @@ class TestLabels:
             "its configuration needs 'gpu'"
         ]
 
+    @pytest.mark.parametrize(
+        ("node", "gib", "own", "said"),
+        [
+            ("big/0", 40, None, None),
+            ("big/0", 40.0004, None, "whose devices have 40 GiB each; needed: 40.0004"),
+            ("small", 40, None, "whose devices have 16 GiB each; needed: 40"),
+            ("small", 40, 16, None),
+            ("small", 0, 16.5, "whose devices have 16 GiB each; needed: 16.5"),
+            ("bare", 0, None, None),
+            ("bare", 1, None, "whose devices have 0 GiB each; needed: 1"),
+            ("bare", 1, 0, None),
+        ],
+    )
+    def test_devices_have_the_memory_that_a_replica_needs_on_each(
+        self, node: str, gib: float, own: float | None, said: str | None
+    ) -> None:
+        nodes = (
+            Node(name="big", device="gpu", devices=2, memory_gib=40, count=2),
+            Node(name="small", device="gpu", devices=2, memory_gib=16),
+            Node(name="bare", device="gpu", devices=2),
+        )
+        rows = () if own is None else (Configuration(device_memory_gib=own),)
+        task = Task(name="t", device_memory_gib=gib, configurations=rows)
+        value, found = check(p.Labels(), {"t": {node: 1}}, nodes=nodes, tasks=(task,))
+        assert value == (said is not None)
+        expected = [] if said is None else [f"task t: 1 replica on node {node}, {said}"]
+        assert messages(found) == expected
+
 
 class TestGroups:
     groups = (Group(name="g", kind="service"), Group(name="h"))

@@ -196,6 +196,9 @@ class Naive:
     def may_run(self, run: Run, node: Node) -> bool:
         if run.configuration and run.configuration.device not in ("", node.device):
             return False
+        own = run.configuration.device_memory_gib if run.configuration else None
+        if (run.task.device_memory_gib if own is None else own) > (node.memory_gib or 0):
+            return False
         allowed = all(self.attribute(node, by) in v for by, v in run.task.allow.items())
         return allowed and not any(self.attribute(node, b) in v for b, v in run.task.forbid.items())
 

@@ -88,7 +88,7 @@ def rules_of(problem: Problem) -> list[Rule]:
                     other = "at_least" if side == "at_most" else "at_most"
                     alone = msgspec.structs.replace(policy, **{other: None, "weight": None})
                     limits.append(Rule(alone, label, describe(columns, alone, label)))
-    labels = [Rule(Labels(), "labels", "the labels and device types that tasks ask for")]
+    labels = [Rule(Labels(), "labels", "the labels and devices that tasks ask for")]
     return [*limits, *rules, *labels, *capacities]
 
 
@@ -132,8 +132,14 @@ def _unlabelled(task: Task, instance: Instance, counted: bool) -> Task:
     for i, row in enumerate(instance.rows_of(task)):
         implied = counted and row.device and DEVICE not in task.demand
         demand = {DEVICE: 1, **row.demand} if implied else row.demand
-        free.append(msgspec.structs.replace(row, name=f"row {i}", device="", demand=demand))
-    return msgspec.structs.replace(task, allow={}, forbid={}, configurations=tuple(free))
+        free.append(
+            msgspec.structs.replace(
+                row, name=f"row {i}", device="", device_memory_gib=None, demand=demand
+            )
+        )
+    return msgspec.structs.replace(
+        task, allow={}, forbid={}, device_memory_gib=0, configurations=tuple(free)
+    )
 
 
 @dataclass

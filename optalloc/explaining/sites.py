@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from optalloc.explaining.words import amount, amount_of, counted, names
 from optalloc.formulation.goals.response import ResponseLimit
 from optalloc.formulation.problem import Problem
+from optalloc.instance import device_memory
 from optalloc.instance.columns import Columns
 from optalloc.instance.model import DEVICE
 
@@ -161,6 +162,10 @@ def _label_faults(columns: Columns, row: int, entry: IntArray) -> Iterator[tuple
         wanted = configuration.device
         said = _Said(f"need {wanted}", columns, entry, DEVICE)
         yield ~_matches(columns, DEVICE, (wanted,))[entry], said
+    memory = device_memory.stated(task, configuration)
+    if memory:
+        small = device_memory.offered(columns.instance.nodes) < device_memory.needed(memory)
+        yield small[entry], _Said(f"devices of less than {memory:g} GiB", columns, entry)
     for label, values in task.allow.items():
         said = _Said(f"{label} not in ({names(values)})", columns, entry)
         yield ~_matches(columns, label, values)[entry], said

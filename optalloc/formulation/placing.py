@@ -1,4 +1,4 @@
-"""Where a row may be placed at all: labels and device types, as masks over node entries."""
+"""Where a row may be placed at all: labels and devices, as masks over node entries."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.instance import device_memory
 from optalloc.instance.columns import Columns
 from optalloc.instance.model import DEVICE
+from optalloc.instance.policy import Number
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
@@ -32,21 +34,22 @@ class AllowedEntries:
 
 
 def allowed_entries(columns: Columns) -> AllowedEntries:
-    """Evaluate the labels of all rows: one line for each distinct combination."""
-    kinds: dict[tuple[Wanted, Wanted, str], int] = {}
+    """Evaluate what all rows ask of nodes: one line for each distinct combination."""
+    kinds: dict[tuple[Wanted, Wanted, str, Number], int] = {}
     row_kind = np.zeros(columns.rows, np.int64)
-    plain: dict[str, int] = {}
+    plain: dict[tuple[str, Number], int] = {}
     for row in range(columns.rows):
         task = columns.instance.tasks[columns.row_task[row]]
         configuration = columns.row_configuration[row]
         device = configuration.device if configuration else ""
-        if not task.allow and not task.forbid and device in plain:
-            row_kind[row] = plain[device]
+        own = device, device_memory.stated(task, configuration)
+        if not task.allow and not task.forbid and own in plain:
+            row_kind[row] = plain[own]
             continue
-        key = (_wanted(task.allow), _wanted(task.forbid), device)
+        key = (_wanted(task.allow), _wanted(task.forbid), *own)
         row_kind[row] = kinds.setdefault(key, len(kinds))
         if not task.allow and not task.forbid:
-            plain[device] = int(row_kind[row])
+            plain[own] = int(row_kind[row])
     lines = [_mask(columns, *key) for key in kinds]
     entries = len(columns.instance.nodes)
     return AllowedEntries(row_kind, np.array(lines, bool).reshape(len(lines), entries))
@@ -56,10 +59,15 @@ def _wanted(labels: dict[str, tuple[str, ...]]) -> Wanted:
     return tuple(sorted((label, tuple(sorted(values))) for label, values in labels.items()))
 
 
-def _mask(columns: Columns, allow: Wanted, forbid: Wanted, device: str) -> BoolArray:
+def _mask(
+    columns: Columns, allow: Wanted, forbid: Wanted, device: str, memory_gib: Number
+) -> BoolArray:
     mask = np.ones(len(columns.instance.nodes), bool)
     if device:
         mask &= _matches(columns, DEVICE, (device,))
+    if memory_gib:
+        offered = device_memory.offered(columns.instance.nodes)
+        mask &= offered >= device_memory.needed(memory_gib)
     for label, values in allow:
         mask &= _matches(columns, label, values)
     for label, values in forbid:

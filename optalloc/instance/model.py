@@ -169,8 +169,8 @@ class Task(Stated, frozen=True):
         the oracle shares devices out, `solve` gives the replica a whole one (unless a quantum
         of the resource ``device`` is stated: then it counts sums, whatever device by device).
     device_memory_gib
-        GiB on each device that a replica uses, of the nodes' ``memory_gib``. Only the oracle looks
-        after single devices: `solve` and `verify` do not see it.
+        GiB on each device that a replica uses, of the nodes' ``memory_gib``: it runs on nodes that
+        state as much. Where tasks share a device, the oracle shares its memory out as well.
     cost
         Cost of placing one replica, for the ``assignment-cost`` policy.
     replicas

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optalloc.instance import quanta
+from optalloc.instance import device_memory
 from optalloc.instance.columns import Columns
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import DEVICE, Instance
@@ -47,10 +47,8 @@ class Share:
         """
         task = columns.instance.tasks[int(columns.row_task[row])]
         configuration = columns.row_configuration[row]
-        stated = task.device_memory_gib
-        if configuration is not None and configuration.device_memory_gib is not None:
-            stated = configuration.device_memory_gib
-        memory = int(quanta.upward([stated], quanta.exact(1) / 1000)[0])
+        stated = device_memory.stated(task, configuration)
+        memory = device_memory.needed(stated)
         parts = np.zeros(columns.nodes, np.int64)
         if DEVICE in columns.resource_index:
             demand = columns.demand[columns.resource_index[DEVICE]]
@@ -102,8 +100,7 @@ class Devices:
     def __init__(self, instance: Instance) -> None:
         entry = instance.columns.node_entry
         number = np.array([node.devices for node in instance.nodes], np.int64)[entry]
-        stated = [node.memory_gib or 0 for node in instance.nodes]
-        memory = quanta.downward(stated, quanta.exact(1) / 1000)[entry]
+        memory = device_memory.offered(instance.nodes)[entry]
         there = np.arange(max(int(number.max(initial=0)), 1)) < number[:, None]
         self.free = np.where(there, WHOLE, 0).astype(np.int64)
         self.memory = np.where(there, memory[:, None], 0).astype(np.int64)

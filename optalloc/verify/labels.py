@@ -1,4 +1,4 @@
-"""Label restrictions: where a task may run at all.
+"""Where a task may run at all: labels, device types and the memory of devices.
 
 Read straight from what tasks and nodes state, label by label.
 """
@@ -6,16 +6,21 @@ Read straight from what tasks and nodes state, label by label.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.formulation.goals.labels import Labels
-from optalloc.instance.model import DEVICE, NODE, Node, Task
+from optalloc.instance import quanta
+from optalloc.instance.model import DEVICE, NODE, Configuration, Node, Task
+from optalloc.instance.policy import Number
 from optalloc.verify.facts import Facts, total
 from optalloc.verify.finding import Breach, Finding, checks
 from optalloc.verify.words import counted, listed
 
+MEMORY = Fraction(1, 1000)
+"""GiB to which memory of devices is rounded."""
 Speakers = dict[str, list[tuple[int, tuple[str, ...]]]]
 """By label: the index of whatever restricts it (a task, a row), and the values it lists."""
 
@@ -32,6 +37,7 @@ def labels(_policy: Labels, facts: Facts) -> Finding:
     ):
         for label, lists in speakers.items():
             wrong |= _mismatches(facts, label, lists, speaker, must)
+    wrong |= _too_small(facts)
     breaches = tuple(_breach(facts, int(k)) for k in np.flatnonzero(wrong))
     return Finding(total(wrong.astype(np.int64), facts.placement.replicas), breaches)
 
@@ -51,6 +57,28 @@ def _restrictions(facts: Facts) -> tuple[Speakers, Speakers, Speakers]:
         if configuration is not None and configuration.device:
             by_row.setdefault(DEVICE, []).append((int(r), (configuration.device,)))
     return allowed, forbidden, by_row
+
+
+def _too_small(facts: Facts) -> NDArray[np.bool_]:
+    """Which pairs have devices with less memory than the replica needs on each."""
+    columns, tasks = facts.columns, facts.instance.tasks
+    if not (
+        any(task.device_memory_gib for task in tasks)
+        or any(row.device_memory_gib for row in columns.row_configuration if row)
+    ):
+        return np.zeros(facts.task.size, bool)
+    pairs = zip(columns.row_task.tolist(), columns.row_configuration, strict=True)
+    needs = [memory_of(tasks[t], row) for t, row in pairs]
+    need = quanta.upward(needs, MEMORY)[facts.placement.row]
+    has = quanta.downward([node.memory_gib or 0 for node in facts.instance.nodes], MEMORY)
+    return need > has[columns.node_entry[facts.placement.node]]
+
+
+def memory_of(task: Task, row: Configuration | None) -> Number:
+    """GiB on each device: what the row states, else the task."""
+    if row is not None and row.device_memory_gib is not None:
+        return row.device_memory_gib
+    return task.device_memory_gib
 
 
 def _mismatches(
@@ -97,12 +125,12 @@ def _breach(facts: Facts, pair: int) -> Breach:
     node = facts.instance.nodes[columns.node_entry[placed.node[pair]]]
     name, replicas = columns.node_names[placed.node[pair]], int(placed.replicas[pair])
     configuration = columns.row_configuration[placed.row[pair]]
-    reasons = list(_reasons(task, node, configuration.device if configuration else ""))
+    reasons = list(_reasons(task, node, configuration))
     message = f"task {task.name}: {counted(replicas, 'replica')} on node {name}, "
     return Breach(task.name, name, float(replicas), message + "; ".join(reasons))
 
 
-def _reasons(task: Task, node: Node, device: str) -> Iterator[str]:
+def _reasons(task: Task, node: Node, row: Configuration | None) -> Iterator[str]:
     """Why a node is ruled out, one reason a label."""
     for label, values in task.allow.items():
         value = value_of(node, label)
@@ -112,8 +140,12 @@ def _reasons(task: Task, node: Node, device: str) -> Iterator[str]:
         value = value_of(node, label)
         if value in values:
             yield f"whose {_said(label, value)}; forbidden: {listed(values)}"
-    if device and value_of(node, DEVICE) != device:
-        yield f"whose {_said(DEVICE, value_of(node, DEVICE))}; its configuration needs {device!r}"
+    if row and row.device and value_of(node, DEVICE) != row.device:
+        said = _said(DEVICE, value_of(node, DEVICE))
+        yield f"whose {said}; its configuration needs {row.device!r}"
+    need, has = memory_of(task, row), node.memory_gib or 0
+    if quanta.upward([need], MEMORY)[0] > quanta.downward([has], MEMORY)[0]:
+        yield f"whose devices have {has:g} GiB each; needed: {need:g}"
 
 
 def _said(label: str, value: str | None) -> str:

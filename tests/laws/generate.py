@@ -374,6 +374,20 @@ def _asked(rng: Random, instance: Instance) -> Instance:
     return _restated(instance, tasks=tuple(tasks))
 
 
+def _remembering(rng: Random, instance: Instance) -> Instance:
+    """The same with memory on devices, and needs of it."""
+    nodes = tuple(replace(n, memory_gib=rng.choice([None, 8, 16.5])) for n in instance.nodes)
+    tasks = []
+    for task in instance.tasks:
+        rows = tuple(
+            replace(row, device_memory_gib=rng.choice([None, 0, 8, 12]))
+            for row in instance.rows_of(task)
+        )
+        gib = rng.choice([0, 0, 8, 16.5])
+        tasks.append(replace(task, device_memory_gib=gib, configurations=rows))
+    return _restated(instance, nodes=nodes, tasks=tuple(tasks))
+
+
 def _linked(rng: Random) -> Space:
     """Two or three gangs of few rows on two nodes or three, in whose racks several meet."""
     racks = rng.choice([("r0", "r1"), ("r0", "r1"), ("r0", ""), ("r0", "r0", "r1")])
@@ -602,6 +616,9 @@ def instances_with(policy_class: type[Policy], seed: int) -> Instance:
     shaped = policy_class is p.Gangs or (single and rng.random() < 0.3)
     few = policy_class in UPLINKS and rng.random() < 0.5
     space = _linked(rng) if few else _grown(rng, unit, crowded, shaped, single)
+    if policy_class is p.Labels and rng.random() < 0.5:
+        small = space_of(_remembering(rng, space.instance))
+        space = small if all(small.options) else space
     if policy_class in APART:
         space = space_of(_asked(rng, space.instance))
     if policy_class in UPLINKS:

@@ -10,7 +10,7 @@ from random import Random
 
 import numpy as np
 
-from optalloc.instance.model import Instance, Node, Task
+from optalloc.instance.model import Configuration, Instance, Node, Task
 from optalloc.instance.placement import Placement
 
 Run = tuple[tuple[int, int], tuple[tuple[int, int], ...]]
@@ -72,17 +72,19 @@ def _spots(
 ) -> Iterator[tuple[tuple[int, int], ...]]:
     columns = instance.columns
     configuration = columns.row_configuration[row]
-    device = configuration.device if configuration else ""
     nodes = [
         n
         for n, entry in enumerate(columns.node_entry.tolist())
-        if not permitted or _may_run(instance.nodes[entry], task, device)
+        if not permitted or _may_run(instance.nodes[entry], task, configuration)
     ]
     for placed in combinations_with_replacement(nodes, int(columns.row_replicas[row]) * tasks):
         yield tuple((row, n) for n in placed)
 
 
-def _may_run(node: Node, task: Task, device: str) -> bool:
+def _may_run(node: Node, task: Task, row: Configuration | None) -> bool:
+    device, memory = (row.device, row.device_memory_gib) if row else ("", None)
+    if (task.device_memory_gib if memory is None else memory) > (node.memory_gib or 0):
+        return False
     own = node.domains | node.labels | {"node": node.name}
     if node.device:
         own["device"] = node.device

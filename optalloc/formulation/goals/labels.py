@@ -1,4 +1,4 @@
-"""Label restrictions: where a task may run at all."""
+"""Where a task may run at all: labels, device types and the memory of devices."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 class Labels(Policy, frozen=True, kw_only=True):
-    """Tasks only on nodes that their ``allow``, ``forbid`` and device type permit (a rule).
+    """Tasks only on nodes that their labels, device type and device memory permit (a rule).
 
     A node matches ``allow[label]`` if its value is one of those listed (a node without the label
     matches none), and ``forbid[label]`` likewise; ``node``, ``device`` and the domain scopes are
-    labels too. A row with a device type runs only on nodes of that type. Always holds. The value
-    is the number of replicas on nodes where they may not be.
+    labels too. A row with a device type runs only on nodes of that type, and one that needs
+    ``device_memory_gib`` only on nodes that state as much ``memory_gib`` (the need rounded up to
+    0.001 GiB, the node's down). Always holds. The value is the number of replicas on nodes where
+    they may not be.
     """
 
     is_rule: ClassVar[bool] = True

@@ -68,6 +68,31 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 Answer = Decision | Refusal
 
 
+class Mix(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Requests that placement policies go by.
+
+    Parameters
+    ----------
+    tasks
+        One for each kind of them.
+    recent
+        The last requests, oldest first: index of the kind of each replica.
+    counts
+        Pairs of a kind and how often it is expected, in the order in which they came; empty where
+        there is no mix yet.
+    since
+        Requests since the mix was made.
+    told
+        Whether the mix was told, and no longer follows from requests.
+    """
+
+    tasks: tuple[Task, ...] = ()
+    recent: tuple[int, ...] = ()
+    counts: tuple[tuple[int, int], ...] = ()
+    since: int = 0
+    told: bool = False
+
+
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that an oracle knows, to go on from.
 
@@ -89,6 +114,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         Nodes to which nothing may come.
     version
         Of the state.
+    chosen
+        Resources whose quanta nobody stated: they may become finer when nodes are added.
+    mix
+        Requests that the policy goes by; without it, it goes by what runs.
     """
 
     instance: Instance
@@ -99,3 +128,5 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     devices: dict[str, dict[str, tuple[int, ...]]] = {}
     closed: tuple[str, ...] = ()
     version: int = 0
+    chosen: tuple[str, ...] = ()
+    mix: Mix | None = None

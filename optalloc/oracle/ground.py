@@ -7,23 +7,20 @@ from copy import copy
 from functools import cached_property
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from optalloc.engines.greedy_state import State
 from optalloc.engines.greedy_terms import Counters, Tracked
 from optalloc.engines.protocol import Unsupported
-from optalloc.explaining.relaxing import replaced
 from optalloc.formulation.goals.capacity import Capacity
 from optalloc.formulation.problem import Problem
-from optalloc.instance.columns import Columns
 from optalloc.instance.errors import OptallocError
-from optalloc.instance.model import DEVICE, Instance, Resource, Task
-from optalloc.instance.scale import FINER, Scale
+from optalloc.instance.model import DEVICE, Instance, Task
 from optalloc.instance.validation import with_tasks
 from optalloc.objective import read_objective
 from optalloc.oracle.counting import Counting
-from optalloc.oracle.devices import WHOLE, Devices
+from optalloc.oracle.devices import Devices
+from optalloc.oracle.growing import chosen_quanta, fixed
 from optalloc.oracle.policies import rankings
 
 IntArray = NDArray[np.int64]
@@ -53,6 +50,8 @@ class Ground:
 
     Attributes
     ----------
+    chosen
+        Resources whose quanta nobody stated.
     objective
         Rules and levels, those that hold unstated included.
     closed : (nodes,)
@@ -64,18 +63,8 @@ class Ground:
     """
 
     def __init__(self, instance: Instance, objective: str | None = None, policy: str = "") -> None:
-        columns = instance.columns
-        quanta = zip(columns.resources, columns.quantum_of_resource, strict=True)
-        # Any request may ask for a part of a device.
-        resources = {
-            name: replace(
-                instance.resources.get(name, Resource()),
-                quantum=1 / WHOLE if name == DEVICE else float(quantum),
-            )
-            for name, quantum in quanta
-        }
-        fixed = replaced(instance, resources=resources)
-        fixed.__dict__["columns"] = Columns.of(fixed, Scale(FINER))
+        self.chosen = chosen_quanta(instance)
+        instance = fixed(instance)
         self.nobody = Task(
             name=NOBODY,
             count=MANY,
@@ -83,12 +72,12 @@ class Ground:
             groups=tuple(group.name for group in instance.groups),
             allow={NOBODY: (NOBODY,)},
         )
-        self.instance = with_tasks(fixed, [self.nobody])
+        self.instance = with_tasks(instance, [self.nobody])
         self.objective = read_objective(self.instance, objective)
         self.problem = self.formulate()
         state = State(self.problem)
         self.counters = Counters(state.tracked, state.spent)
-        self.closed = np.zeros(columns.nodes, bool)
+        self.closed = np.zeros(instance.columns.nodes, bool)
         shares = any(node.devices for node in instance.nodes)
         self.devices = Devices(self.instance) if shares else None
         self.rankings = rankings(self, policy)

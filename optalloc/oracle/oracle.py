@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from optalloc.engines.protocol import Clock
 from optalloc.instance.errors import InstanceError, OptallocError
-from optalloc.instance.model import Instance, Task
+from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
+from optalloc.oracle import growing, keeping
 from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot, Taken, Unknown
-from optalloc.oracle.bulk import put_all
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
 from optalloc.oracle.kinds import NOWHERE, Kind, Run
@@ -231,6 +231,38 @@ class Oracle:
 
     # -- nodes ---------------------------------------------------------------------------------
 
+    def add_nodes(self, *nodes: Node) -> None:
+        """Let nodes join the cluster.
+
+        A quantum of a resource that nobody stated becomes as fine as the new capacities ask for;
+        to one that is stated they are rounded down. Takes as long as `restore`.
+
+        Raises
+        ------
+        InstanceError
+            For nodes that do not go with the cluster and with what runs, ``nodes[0]`` being the
+            first; then none joins.
+        """
+        if nodes:
+            stated = self.ground.stating(())
+            self._rebuild(growing.grown(stated, self.ground.chosen, nodes))
+
+    def remove_nodes(self, *names: str) -> None:
+        """Take nodes on which nothing runs out of the cluster; those of one entry together.
+
+        Raises
+        ------
+        OptallocError
+            For a node that is unknown or on which something runs, some nodes of an entry and not
+            all, and nodes to which something refers; then none is taken out.
+        """
+        for name in names:
+            if running := self.tasks_on(name):
+                said = f"expected an empty node, and on {name!r} runs {running[0]!r}"
+                raise OptallocError(f"{said}; drain it and carry out the moves first")
+        if names:
+            self._rebuild(growing.shrunk(self.ground.stating(()), names), names)
+
     def close(self, *nodes: str) -> None:
         """Let nothing come to some nodes; what runs there runs on."""
         self._set_closed(nodes, True)
@@ -336,17 +368,7 @@ class Oracle:
 
     def snapshot(self) -> Snapshot:
         """All that is known, to `restore` it."""
-        names = self.ground.problem.columns.node_names
-        return Snapshot(
-            instance=self.ground.stating(()),
-            objective=self._text,
-            policy=self._policy,
-            tasks=tuple(live.task for live in self._live.values()),
-            placements=self._placements(),
-            devices={n: d for n, live in self._live.items() if (d := self._devices(live))},
-            closed=tuple(names[n] for n in self.ground.closed.nonzero()[0].tolist()),
-            version=self.version,
-        )
+        return keeping.snapshot(self)
 
     @classmethod
     def restore(cls, snapshot: Snapshot) -> Oracle:
@@ -358,22 +380,17 @@ class Oracle:
             For a snapshot that places tasks where they cannot be.
         """
         made = cls(snapshot.instance, snapshot.objective or None, snapshot.policy)
-        kinds: dict[bytes, list[Task]] = {}
-        for task in snapshot.tasks:
-            kinds.setdefault(made._key(task), []).append(task)
-        runs: dict[str, Run] = {}
-        for tasks in kinds.values():
-            placed = [snapshot.placements[task.name] for task in tasks]
-            devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
-            put = put_all(made._kind(tasks[0]), placed, devices)
-            runs.update(zip((task.name for task in tasks), put, strict=True))
-        for task in snapshot.tasks:
-            made._add(task, runs[task.name])
-        made._set_closed(snapshot.closed, True)
-        made.version = snapshot.version
+        keeping.restore(made, snapshot)
         return made
 
     # -- inside --------------------------------------------------------------------------------
+
+    def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
+        """Go on with other nodes."""
+        made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
+        self.ground, self._live, self._on = made.ground, made._live, made._on
+        self._kinds = made._kinds
+        self.version += 1
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
         seen = set()

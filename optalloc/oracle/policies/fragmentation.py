@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optalloc.engines.greedy_state import View
+from optalloc.oracle.answers import Mix as Seen
 from optalloc.oracle.counting import Counting
 from optalloc.oracle.policies.protocol import Policy, Ranking
 
 if TYPE_CHECKING:
+    from optalloc.instance.model import Task
     from optalloc.oracle.ground import Ground
     from optalloc.oracle.kinds import Kind
 
@@ -43,11 +45,14 @@ class Request:
         Of devices.
     nodes
         Where it may run, a byte for each node.
+    task
+        A task that asks for it.
     """
 
     needs: tuple[int, ...]
     parts: int
     nodes: bytes
+    task: Task = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class Fragmentation(Ranking):
     def __init__(self, ground: Ground) -> None:
         super().__init__(ground)
         self.mix: Mix | None = None
+        self._counts: Counter[Request] = Counter()
         self.changes = np.zeros(ground.capacity.shape[0], np.int64)
         self._recent: deque[Request] = deque(maxlen=RECENT)
         self._new, self._told = 0, False
@@ -135,7 +141,7 @@ class Fragmentation(Ranking):
     def forked(self, ground: Ground) -> Fragmentation:
         """The same, for a copy of what runs."""
         made = Fragmentation(ground)
-        made.mix, made._recent = self.mix, self._recent.copy()
+        made.mix, made._counts, made._recent = self.mix, self._counts, self._recent.copy()
         made._new, made._told = self._new, self._told
         return made
 
@@ -147,14 +153,42 @@ class Fragmentation(Ranking):
         self._new += 1
         size = len(self._recent)
         if self._new >= (FIRST if self.mix is None else min(size // 2, RECENT // 2)):
-            self.mix, self._new = Mix.of(Counter(self._recent)), 0
+            self._expect(Counter(self._recent))
+            self._new = 0
 
     def expect(self, kinds: Sequence[Kind]) -> None:
         """Take these for the mix."""
         requests = Counter(request for kind in kinds for request in self._requests(kind))
         self._told = bool(requests)
         if requests:
-            self.mix = Mix.of(requests)
+            self._expect(requests)
+
+    def _expect(self, requests: Counter[Request]) -> None:
+        self._counts, self.mix = requests, Mix.of(requests)
+
+    def seen(self) -> Seen:
+        """The last requests, and those of the mix."""
+        number: dict[Request, int] = {}
+        recent = [number.setdefault(request, len(number)) for request in self._recent]
+        counts = [(number.setdefault(r, len(number)), n) for r, n in self._counts.items()]
+        return Seen(
+            tasks=tuple(request.task for request in number),
+            recent=tuple(recent),
+            counts=tuple(counts),
+            since=self._new,
+            told=self._told,
+        )
+
+    def resume(self, mix: Seen, kinds: Sequence[Kind]) -> None:
+        """Count the same requests again."""
+        requests = [self._requests(kind)[0] for kind in kinds]
+        self._recent.extend(requests[k] for k in mix.recent)
+        self._new, self._told = mix.since, mix.told
+        counts: Counter[Request] = Counter()
+        for k, number in mix.counts:
+            counts[requests[k]] += number
+        if counts:
+            self._expect(counts)
 
     def changed(self, nodes: IntArray) -> None:
         """What was known of some nodes is so no longer."""
@@ -216,7 +250,8 @@ class Fragmentation(Ranking):
             mask = problem.node_mask[problem.allowed.row_kind[row]]
             node = int(np.argmax(mask))
             need, part = self._needs(state, row)
-            request = Request(tuple(need[node].tolist()), int(part[node]), mask.tobytes())
+            needs = tuple(need[node].tolist())
+            request = Request(needs, int(part[node]), mask.tobytes(), kind.task)
             found = [request] * int(problem.columns.row_replicas[row])
             self._request_of[kind] = found
         return found

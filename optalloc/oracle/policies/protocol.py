@@ -13,6 +13,7 @@ from optalloc.engines.greedy_state import View
 
 if TYPE_CHECKING:
     from optalloc.instance.model import Task
+    from optalloc.oracle.answers import Mix
     from optalloc.oracle.counting import Counting
     from optalloc.oracle.ground import Ground
     from optalloc.oracle.kinds import Kind
@@ -59,6 +60,13 @@ class Ranking:
 
     def expect(self, kinds: Sequence[Kind]) -> None:
         """Take notice of what requests are to come."""
+
+    def seen(self) -> Mix | None:
+        """The requests that it goes by; None for a policy that goes by none."""
+        return None
+
+    def resume(self, mix: Mix, kinds: Sequence[Kind]) -> None:
+        """Go on with requests of which `seen` told, of these kinds."""
 
     def changed(self, nodes: IntArray) -> None:
         """Take notice that something came to some nodes, or went."""

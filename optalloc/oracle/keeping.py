@@ -1,0 +1,93 @@
+"""From an oracle to all that it knows, and back; with other nodes on the way."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from optalloc.instance.errors import InstanceError
+from optalloc.instance.model import Instance, Task
+from optalloc.oracle.answers import Snapshot
+from optalloc.oracle.bulk import put_all
+from optalloc.oracle.growing import restated
+from optalloc.oracle.kinds import NOWHERE, Kind, Run
+
+if TYPE_CHECKING:
+    from optalloc.oracle.oracle import Oracle
+
+
+def snapshot(oracle: Oracle) -> Snapshot:
+    """All that an oracle knows."""
+    ground, live = oracle.ground, oracle._live
+    names = ground.problem.columns.node_names
+    return Snapshot(
+        instance=ground.stating(()),
+        objective=oracle._text,
+        policy=oracle._policy,
+        tasks=tuple(one.task for one in live.values()),
+        placements={name: oracle._placed(one) for name, one in live.items()},
+        devices={name: held for name, one in live.items() if (held := oracle._devices(one))},
+        closed=tuple(names[n] for n in ground.closed.nonzero()[0].tolist()),
+        version=oracle.version,
+        chosen=ground.chosen,
+        mix=next((mix for r in ground.rankings if (mix := r.seen()) is not None), None),
+    )
+
+
+def restore(made: Oracle, snapshot: Snapshot) -> None:
+    """Let a new oracle of a snapshot's instance go on from it.
+
+    Raises
+    ------
+    OptallocError
+        For a snapshot that places tasks where they cannot be.
+    """
+    made.ground.chosen = snapshot.chosen or made.ground.chosen
+    kinds: dict[bytes, list[Task]] = {}
+    for task in snapshot.tasks:
+        kinds.setdefault(made._key(task), []).append(task)
+    runs: dict[str, Run] = {}
+    for tasks in kinds.values():
+        placed = [snapshot.placements[task.name] for task in tasks]
+        devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
+        put = put_all(_kind(made, tasks[0]), placed, devices)
+        runs.update(zip((task.name for task in tasks), put, strict=True))
+    for task in snapshot.tasks:
+        made._add(task, runs[task.name])
+    made._set_closed(snapshot.closed, True)
+    _resume(made, snapshot)
+    made.version = snapshot.version
+
+
+def with_nodes(snapshot: Snapshot, instance: Instance, gone: Iterable[str]) -> Snapshot:
+    """The same on other nodes; some are gone."""
+    lost = {*gone}
+    return replace(
+        snapshot,
+        instance=instance,
+        tasks=tuple(restated(task, lost) for task in snapshot.tasks) if lost else snapshot.tasks,
+        closed=tuple(name for name in snapshot.closed if name not in lost),
+    )
+
+
+def _resume(made: Oracle, snapshot: Snapshot) -> None:
+    """Let policies go by the requests that they knew; else by what runs."""
+    for ranking in made.ground.rankings:
+        if snapshot.mix is not None:
+            ranking.resume(snapshot.mix, [_kind(made, task) for task in snapshot.mix.tasks])
+            continue
+        for task in snapshot.tasks:
+            ranking.asked(made._kind(task))
+
+
+def _kind(made: Oracle, task: Task) -> Kind:
+    """The kind of a task that is known; errors name it."""
+    try:
+        return made._kind(task)
+    except InstanceError as error:
+        here = f"task {task.name!r}"
+        said = [(re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems]
+        raise InstanceError(said, "what runs or ran") from None

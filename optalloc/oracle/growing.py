@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 from msgspec.structs import replace
@@ -79,23 +79,69 @@ def shrunk(instance: Instance, names: Iterable[str]) -> Instance:
     Raises
     ------
     OptallocError
-        For some of the nodes of an entry with a count and not all, for all nodes, and where
-        something refers to what would be gone.
+        As `without`; for all nodes, and where something refers to what would be gone.
     """
-    gone = dict.fromkeys(names)
+    return replaced(instance, nodes=without(instance.nodes, names)[0])
+
+
+def without(nodes: Sequence[Node], names: Iterable[str]) -> tuple[tuple[Node, ...], set[str]]:
+    """Leave out nodes; those that are left, and the names that none of them had.
+
+    Raises
+    ------
+    OptallocError
+        For some of the nodes of an entry with a count and not all.
+    """
+    gone = {*names}
     kept = []
-    for node in instance.nodes:
+    for node in nodes:
         single = node.count == 1
-        mine = [node.name] if single else [f"{node.name}/{i}" for i in range(node.count)]
-        lost = [name for name in mine if name in gone]
-        if lost and len(lost) < len(mine):
+        mine = {node.name} if single else {f"{node.name}/{i}" for i in range(node.count)}
+        lost = mine & gone
+        gone -= lost
+        if lost and lost != mine:
             raise OptallocError(
                 f"expected all {node.count} nodes of {node.name!r} to be removed together, "
                 f"got {len(lost)} of them"
             )
         if not lost:
             kept.append(node)
-    return replaced(instance, nodes=tuple(kept))
+    return tuple(kept), gone
+
+
+def quanta_of(instance: Instance, names: Iterable[str]) -> dict[str, float]:
+    """Stated quanta of some resources."""
+    stated = ((name, instance.resources[name].quantum) for name in names)
+    return {name: float(quantum) for name, quantum in stated if quantum is not None}
+
+
+def regrown(
+    instance: Instance, gone: Iterable[str], nodes: Sequence[Node], finer: Mapping[str, float]
+) -> Instance:
+    """The instance to which an instance came when nodes went, and others joined.
+
+    Parameters
+    ----------
+    instance
+        As it was at first.
+    gone
+        Names of its nodes that are gone.
+    nodes
+        Those that joined.
+    finer
+        The quanta that some resources have since.
+
+    Raises
+    ------
+    OptallocError
+        As `grown`.
+    """
+    start = fixed(instance)
+    resources = dict(start.resources)
+    for name, quantum in finer.items():
+        resources[name] = replace(resources[name], quantum=quantum)
+    kept, _ = without(start.nodes, gone)
+    return replaced(start, nodes=(*kept, *nodes), resources=resources, tasks=())
 
 
 def restated(task: Task, gone: Iterable[str]) -> Task:

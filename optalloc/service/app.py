@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from optalloc.instance.errors import OptallocError
-from optalloc.instance.model import Task
+from optalloc.instance.model import Node, Task
 from optalloc.instance.schema_walk import Walk
 from optalloc.service import asked as a
 from optalloc.service import commands
@@ -55,6 +55,8 @@ class Limits:
         Tasks, moves or nodes in one request.
     replicas
         Of a task.
+    nodes
+        That join in one request, or all of them that counts stand for.
     queue
         Requests that wait.
     seconds
@@ -64,6 +66,7 @@ class Limits:
     body: int = 4 * 2**20
     tasks: int = 1_000
     replicas: int = 100_000
+    nodes: int = 10_000
     queue: int = 1_000
     seconds: float = 10.0
 
@@ -328,7 +331,14 @@ class Service:
             for k, one in enumerate(listed):
                 if isinstance(one, Task):
                     self._limit_replicas(f"{name}[{k}]", one)
+            self._limit_nodes(name, [one for one in listed if isinstance(one, Node)])
         return asked
+
+    def _limit_nodes(self, path: str, nodes: list[Node]) -> None:
+        number = sum(max(node.count, 0) for node in nodes)
+        if number > self.limits.nodes:
+            said = f"expected at most {self.limits.nodes} nodes in one request, got {number}"
+            raise Refused(413, said, [(path, said)])
 
     def _limit_replicas(self, path: str, task: Task) -> None:
         rows = [] if isinstance(task.configurations, str) else task.configurations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from optalloc.instance.model import Task
+from optalloc.instance.model import Node, Task
 from optalloc.oracle.answers import Decision, Refusal
 
 
@@ -96,6 +96,18 @@ class Nodes(Body, frozen=True):
     nodes: tuple[str, ...]
 
 
+class NewNodes(Body, frozen=True):
+    """Nodes that join the cluster.
+
+    Parameters
+    ----------
+    nodes
+        What they are, as in instance files, with new names.
+    """
+
+    nodes: tuple[Node, ...]
+
+
 class OneNode(Body, frozen=True):
     """A node of the cluster.
 
@@ -115,6 +127,8 @@ class WhatIf(Body, frozen=True):
     ----------
     release
         Tasks that would be gone.
+    add
+        Nodes that would join the cluster.
     close, reopen
         Nodes that would be closed, or open again.
     place
@@ -124,6 +138,7 @@ class WhatIf(Body, frozen=True):
     """
 
     release: tuple[str, ...] = ()
+    add: tuple[Node, ...] = ()
     close: tuple[str, ...] = ()
     reopen: tuple[str, ...] = ()
     place: tuple[Task, ...] = ()

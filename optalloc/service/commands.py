@@ -11,10 +11,11 @@ from optalloc.formulation.goals.draw import Power
 from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Task
 from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot
+from optalloc.oracle.growing import quanta_of
 from optalloc.oracle.oracle import Oracle
 from optalloc.service import asked as a
 from optalloc.service.errors import Refused
-from optalloc.service.records import Closed, Gone, Put, Record, Reopened
+from optalloc.service.records import Added, Closed, Gone, Put, Record, Removed, Reopened
 from optalloc.service.turn import Turn
 from optalloc.verify import verify
 
@@ -120,6 +121,22 @@ def down(oracle: Oracle, asked: a.OneNode, turn: Turn) -> Change:
     return Change(_answers(oracle, answers), records)
 
 
+def add_nodes(oracle: Oracle, asked: a.NewNodes, turn: Turn) -> Change:
+    """Let nodes join the cluster."""
+    turn.seal()
+    oracle.add_nodes(*asked.nodes)
+    ground = oracle.ground
+    record = Added(asked.nodes, quanta_of(ground.instance, ground.chosen))
+    return Change(_done(oracle), (record,) if asked.nodes else ())
+
+
+def remove_nodes(oracle: Oracle, asked: a.Nodes, turn: Turn) -> Change:
+    """Take empty nodes out of the cluster."""
+    turn.seal()
+    oracle.remove_nodes(*asked.nodes)
+    return Change(_done(oracle), (Removed(asked.nodes),) if asked.nodes else ())
+
+
 # -- questions -------------------------------------------------------------------------------------
 
 
@@ -161,6 +178,7 @@ def what_if(fork: Oracle, asked: a.WhatIf) -> a.Answers:
     """Try changes on a copy that nobody else sees."""
     version = fork.version
     fork.release(*asked.release)
+    fork.add_nodes(*asked.add)
     fork.close(*asked.close)
     fork.reopen(*asked.reopen)
     fork.check(*asked.place)

@@ -290,7 +290,13 @@ class Journal:
             self.chain = row[1]
             if row[0] != self._put.encode(self.founding):
                 said = "of another instance, objective or version of the format"
-                raise OptallocError(f"journal {str(self.file)!r} is {said}")
+                what = (
+                    "expected the instance file as it was when the journal was made: nodes that "
+                    "joined or went by request are in the journal. For a cluster that changed "
+                    "otherwise put the file back and add and remove its nodes by request, or "
+                    "start with a new journal"
+                )
+                raise OptallocError(f"journal {str(self.file)!r} is {said}; {what}")
 
     def _snapshot(self) -> tuple[State, str]:
         """The newest snapshot that is whole, and the chain of the entries up to it."""

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from optalloc.instance.model import Instance, Task
+from optalloc.instance.model import Instance, Node, Task
 from optalloc.oracle.answers import Snapshot
+from optalloc.oracle.growing import chosen_quanta, regrown, restated, without
 from optalloc.solution import Placed
 
 
@@ -38,8 +39,28 @@ class Reopened(msgspec.Struct, frozen=True, tag="reopened"):
     nodes: tuple[str, ...]
 
 
-Record = Put | Gone | Closed | Reopened
+class Added(msgspec.Struct, frozen=True, tag="added", omit_defaults=True):
+    """Nodes join the cluster.
 
+    Parameters
+    ----------
+    nodes
+        What they are.
+    quanta
+        Of the resources whose quanta follow from what is stated, from then on.
+    """
+
+    nodes: tuple[Node, ...]
+    quanta: dict[str, float] = {}
+
+
+class Removed(msgspec.Struct, frozen=True, tag="removed"):
+    """Nodes are no longer of the cluster."""
+
+    nodes: tuple[str, ...]
+
+
+Record = Put | Gone | Closed | Reopened | Added | Removed
 
 NO_ANSWER = msgspec.Raw(b"")
 
@@ -74,6 +95,8 @@ class State:
         Tasks and where they run, by name.
     closed
         Names of the closed nodes.
+    removed, added, quanta
+        Nodes of the instance that are gone, nodes that joined, and the quanta that follow.
     version
         Of the oracle.
     """
@@ -81,6 +104,9 @@ class State:
     def __init__(self) -> None:
         self.running: dict[str, Put] = {}
         self.closed: dict[str, None] = {}
+        self.removed: dict[str, None] = {}
+        self.added: tuple[Node, ...] = ()
+        self.quanta: dict[str, float] = {}
         self.version = 0
 
     def follow(self, entry: Entry) -> None:
@@ -104,19 +130,43 @@ class State:
                 case Reopened():
                     for name in record.nodes:
                         self.closed.pop(name, None)
+                case Added():
+                    self.added += record.nodes
+                    self.quanta = record.quanta
+                case Removed():
+                    self._remove(record.nodes)
+
+    def _remove(self, nodes: tuple[str, ...]) -> None:
+        self.added, others = without(self.added, nodes)
+        self.removed.update(dict.fromkeys(name for name in nodes if name in others))
+        for name in nodes:
+            self.closed.pop(name, None)
+        for name, put in [*self.running.items()]:
+            if (task := restated(put.task, nodes)) is not put.task:
+                self.running[name] = msgspec.structs.replace(put, task=task)
 
     def records(self) -> Iterable[Record]:
         """Records that lead here from nothing."""
+        if self.removed:
+            yield Removed(tuple(self.removed))
+        if self.added or self.quanta:
+            yield Added(self.added, self.quanta)
         if self.closed:
             yield Closed(tuple(self.closed))
         yield from self.running.values()
 
-    def snapshot(self, instance: Instance, objective: str) -> Snapshot:
-        """The same, for an oracle to go on from."""
+    def snapshot(self, instance: Instance, objective: str, policy: str = "") -> Snapshot:
+        """The same, for an oracle of an instance to go on from."""
+        chosen: tuple[str, ...] = ()
+        if self.removed or self.added or self.quanta:
+            chosen = chosen_quanta(instance)
+            instance = regrown(instance, self.removed, self.added, self.quanta)
         puts = self.running.values()
         return Snapshot(
             instance=instance,
             objective=objective,
+            policy=policy,
+            chosen=chosen,
             tasks=tuple(put.task for put in puts),
             placements={
                 put.task.name: Placed(nodes=put.nodes, configuration=put.configuration)

@@ -64,6 +64,17 @@ ROUTES = (
     ),
     _change("move", Role.PLACE, "Move tasks, all or none.", commands.move, a.Moves, a.Done),
     _change(
+        "nodes", Role.ADMIN, "Let nodes join the cluster.", commands.add_nodes, a.NewNodes, a.Done
+    ),
+    _change(
+        "nodes/remove",
+        Role.ADMIN,
+        "Take empty nodes out of the cluster.",
+        commands.remove_nodes,
+        a.Nodes,
+        a.Done,
+    ),
+    _change(
         "nodes/close", Role.ADMIN, "Let nothing come to nodes.", commands.close, a.Nodes, a.Done
     ),
     _change("nodes/reopen", Role.ADMIN, "Let tasks come again.", commands.reopen, a.Nodes, a.Done),

@@ -17,6 +17,10 @@ class Taken(OptallocError):
     """The name of a task that is to be new, and is not."""
 
 
+class Unverified(OptallocError):
+    """A decision that does not hold in the eyes of its check: it is not made."""
+
+
 class Decision(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Where a task runs from now on, or is proposed to.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
+import numpy as np
 from msgspec.structs import replace
 
 from optalloc.instance.errors import InstanceError
@@ -13,7 +15,7 @@ from optalloc.instance.model import Instance, Task
 from optalloc.oracle.answers import Snapshot
 from optalloc.oracle.bulk import put_all
 from optalloc.oracle.growing import restated
-from optalloc.oracle.kinds import NOWHERE, Kind, Run
+from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run
 
 if TYPE_CHECKING:
     from optalloc.oracle.oracle import Oracle
@@ -53,13 +55,32 @@ def restore(made: Oracle, snapshot: Snapshot) -> None:
     for tasks in kinds.values():
         placed = [snapshot.placements[task.name] for task in tasks]
         devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
-        put = put_all(_kind(made, tasks[0]), placed, devices)
+        kind = _kind(made, tasks[0])
+        put = put_all(kind, placed, devices)
+        _count(made, kind, put)
         runs.update(zip((task.name for task in tasks), put, strict=True))
     for task in snapshot.tasks:
-        made._add(task, runs[task.name])
+        made._enter(Live(task, runs[task.name]))
     made._set_closed(snapshot.closed, True)
     _resume(made, snapshot)
     made.version = snapshot.version
+
+
+def _count(made: Oracle, kind: Kind, runs: Sequence[Run]) -> None:
+    """Count what tasks of a kind use for the check of decisions."""
+    rows = kind.problem.choice_row[[run.choice for run in runs]].tolist()
+    by_row: dict[int, list[Run]] = {}
+    for row, run in zip(rows, runs, strict=True):
+        by_row.setdefault(row, []).append(run)
+    for row, mine in by_row.items():
+        node = np.concatenate([run.node for run in mine])
+        replicas = np.concatenate([run.replicas for run in mine])
+        held = (
+            (n, chain.from_iterable(devices))
+            for run in mine
+            for n, devices in zip(run.node.tolist(), run.devices, strict=False)
+        )
+        made.checker.ledger.count_all(kind.problem.columns, row, node, replicas, held)
 
 
 def with_nodes(snapshot: Snapshot, instance: Instance, gone: Iterable[str]) -> Snapshot:

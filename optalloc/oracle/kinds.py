@@ -48,6 +48,14 @@ class Run:
     apart: tuple[IntArray, ...] = ()
 
 
+@dataclass(frozen=True)
+class Live:
+    """A task that runs, and where."""
+
+    task: Task
+    run: Run
+
+
 class Kind:
     """One request, formulated on the ground that all share.
 

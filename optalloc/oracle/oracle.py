@@ -6,7 +6,6 @@ import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
 from itertools import chain
 
 import msgspec
@@ -19,10 +18,20 @@ from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
 from optalloc.oracle import growing, keeping
-from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot, Taken, Unknown
+from optalloc.oracle.answers import (
+    Answer,
+    Decision,
+    Refusal,
+    Snapshot,
+    Taken,
+    Unknown,
+    Unverified,
+)
+from optalloc.oracle.checking import Checker
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
-from optalloc.oracle.kinds import NOWHERE, Kind, Run
+from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run
+from optalloc.oracle.ledger import Use
 from optalloc.oracle.refusing import why_not
 from optalloc.solution import Placed, read_placement
 
@@ -32,14 +41,6 @@ ANY = "task"
 """Name under which kinds are formulated."""
 SECONDS = 60.0
 """Longest time that one request may take."""
-
-
-@dataclass(frozen=True)
-class Live:
-    """A task that runs, and where."""
-
-    task: Task
-    run: Run
 
 
 class Oracle:
@@ -82,6 +83,7 @@ class Oracle:
 
     def __init__(self, instance: Instance, objective: str | None = None, policy: str = "") -> None:
         self.ground = Ground(instance, objective, policy)
+        self.checker = Checker(self.ground.stating(()), self.ground.objective)
         self.version = 0
         self._policy = policy
         self._text = objective or ""
@@ -141,11 +143,13 @@ class Oracle:
             For tasks that do not go with the cluster; then none is placed.
         OptallocError
             For a name that is taken, and a task with a count.
+        Unverified
+            For a decision that fails its check; then none is placed.
         """
         asked = typed_tasks(tasks)
         self._check_new(asked)
         kinds = [self._kind(task) for task in asked]
-        answers = [self._place(task, kind) for task, kind in zip(asked, kinds, strict=True)]
+        answers = self._place_all(asked, kinds)
         refused = [a.task for a in answers if isinstance(a, Refusal)]
         if together and refused:
             placed = [a.task for a in answers if isinstance(a, Decision)]
@@ -201,10 +205,14 @@ class Oracle:
         kind, old = self._kind(asked), self._live[asked.name]
         stay, devices = self._placed(old), self._devices(old)
         self._take_off(asked.name)
-        same = self._put(asked, stay, devices) if devices else None
-        answer = same or self._put(asked, stay) or self._place(asked, kind)
+        try:
+            same = self._put(asked, stay, devices) if devices else None
+            answer = same or self._put(asked, stay) or self._place(asked, kind)
+        except Unverified:
+            self._return([old])
+            raise
         if isinstance(answer, Refusal):
-            self._add(old.task, self._kind(old.task).put(old.run))
+            self._return([old])
         return self._versioned([answer], isinstance(answer, Decision))[0]
 
     def move(self, *moves: Decision) -> None:
@@ -215,17 +223,20 @@ class Oracle:
         OptallocError
             For a name that does not run, and a move after which a rule does not hold; then no task
             is moved.
+        Unverified
+            For a move that fails its check; then no task is moved.
         """
         self._check_running([move.task for move in moves])
         before = [self._live[move.task] for move in moves]
         for k, move in enumerate(moves):
             self._take_off(move.task)
-            if isinstance(self._put(before[k].task, move.placed, move.devices), Decision):
-                continue
-            for old in before[k - 1 :: -1] if k else ():
-                self._take_off(old.task.name)
-            for old in before[: k + 1]:
-                self._add(old.task, self._kind(old.task).put(old.run))
+            try:
+                if self._put(before[k].task, move.placed, move.devices):
+                    continue
+            except Unverified:
+                self._return(before[: k + 1])
+                raise
+            self._return(before[: k + 1])
             raise OptallocError(f"expected a move that keeps all rules, got that of {move.task!r}")
         self.version += bool(moves)
 
@@ -282,9 +293,9 @@ class Oracle:
         for name in self.tasks_on(node):
             old = trial._live[name]
             trial._take_off(name)
-            answers.append(trial._place(old.task, trial._kind(old.task)))
+            answers.append(trial._tried(old.task))
             if isinstance(answers[-1], Refusal):
-                trial._add(old.task, trial._kind(old.task).put(old.run))
+                trial._return([old])
         return self._versioned(answers, changed=False)
 
     def node_down(self, node: str) -> tuple[Answer, ...]:
@@ -296,7 +307,7 @@ class Oracle:
         lost = [self._live[name].task for name in self.tasks_on(node)]
         self.release(*(task.name for task in lost))
         trial = self.fork()
-        answers = [trial._place(task, trial._kind(task)) for task in lost]
+        answers = [trial._tried(task) for task in lost]
         return self._versioned(answers, changed=False)
 
     # -- better placements ---------------------------------------------------------------------
@@ -315,10 +326,8 @@ class Oracle:
         closed = self.ground.closed.copy()
         self.ground.closed[live.run.node] = True
         self._take_off(name)
-        found = self._place(live.task, self._kind(live.task))
-        if isinstance(found, Decision):
-            self._take_off(name)
-        self._add(live.task, self._kind(live.task).put(live.run))
+        found = self._tried(live.task)
+        self._return([live])
         self.ground.closed[:] = closed
         return replace(found, version=self.version) if isinstance(found, Decision) else None
 
@@ -360,7 +369,7 @@ class Oracle:
     def fork(self) -> Oracle:
         """Copy the state for a question of what would be: neither sees what the other does."""
         made = copy(self)
-        made.ground = self.ground.fork()
+        made.ground, made.checker = self.ground.fork(), self.checker.copied()
         made._live = dict(self._live)
         made._on = {n: dict(names) for n, names in self._on.items()}
         made._kinds = OrderedDict()
@@ -389,7 +398,7 @@ class Oracle:
         """Go on with other nodes."""
         made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
         self.ground, self._live, self._on = made.ground, made._live, made._on
-        self._kinds = made._kinds
+        self._kinds, self.checker = made._kinds, made.checker
         self.version += 1
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
@@ -420,6 +429,8 @@ class Oracle:
     def _set_closed(self, nodes: Iterable[str], closed: bool) -> None:
         found = [self._node(name) for name in nodes]
         self.ground.closed[found] = closed
+        shut = self.checker.ledger.closed
+        shut.update(found) if closed else shut.difference_update(found)
         self.version += bool(found)
 
     def _versioned(self, answers: Sequence[Answer], changed: bool) -> tuple[Answer, ...]:
@@ -443,6 +454,18 @@ class Oracle:
         self._kinds.move_to_end(key)
         return kind
 
+    def _place_all(self, tasks: Sequence[Task], kinds: Sequence[Kind]) -> list[Answer]:
+        answers: list[Answer] = []
+        try:
+            for task, kind in zip(tasks, kinds, strict=True):
+                answers.append(self._place(task, kind))
+        except Unverified:
+            for answer in reversed(answers):
+                if isinstance(answer, Decision):
+                    self._take_off(answer.task)
+            raise
+        return answers
+
     def _place(self, task: Task, kind: Kind) -> Answer:
         for ranking in self.ground.rankings:
             ranking.asked(kind)
@@ -453,6 +476,21 @@ class Oracle:
         if run is None:
             return Refusal(task=task.name, reason=why_not(kind))
         return self._decided(self._add(task, run))
+
+    def _tried(self, task: Task) -> Answer:
+        """Place a task for a proposal."""
+        try:
+            return self._place(task, self._kind(task))
+        except Unverified as error:
+            return Refusal(task=task.name, reason=str(error))
+
+    def _return(self, before: Sequence[Live]) -> None:
+        """Let tasks run where they did, wherever they are now."""
+        for old in reversed(before):
+            if old.task.name in self._live:
+                self._take_off(old.task.name)
+        for old in before:
+            self._add(old.task, self._kind(old.task).put(old.run))
 
     def _run_as(self, stricter: Task, kind: Kind) -> Run | None:
         """Place a task where it may go in stricter words; None if nowhere."""
@@ -480,18 +518,40 @@ class Oracle:
         return self._decided(self._add(task, run))
 
     def _add(self, task: Task, run: Run) -> Live:
-        live = self._live[task.name] = Live(task, run)
-        for n in run.node.tolist():
-            self._on.setdefault(n, {})[task.name] = None
+        live = Live(task, run)
+        self.checker.ledger.count(self._use(live))
+        return self._enter(live)
+
+    def _enter(self, live: Live) -> Live:
+        self._live[live.task.name] = live
+        for n in live.run.node.tolist():
+            self._on.setdefault(n, {})[live.task.name] = None
         return live
 
     def _take_off(self, name: str) -> None:
         live = self._live.pop(name)
+        self.checker.ledger.count(self._use(live), -1)
         self._kind(live.task).undo(live.run)
         for n in live.run.node.tolist():
             self._on[n].pop(name, None)
 
+    def _use(self, live: Live) -> Use:
+        """What a task uses, for the check of decisions."""
+        problem = self._kind(live.task).problem
+        row = int(problem.choice_row[live.run.choice])
+        return self.checker.ledger.use(problem.columns, row, self._said(live))
+
     def _decided(self, live: Live) -> Decision:
+        """Tell where a task runs, once that passes its check; else it runs nowhere."""
+        decision = self._said(live)
+        try:
+            self.checker.check(self._use(live), decision)
+        except Unverified:
+            self._take_off(live.task.name)
+            raise
+        return decision
+
+    def _said(self, live: Live) -> Decision:
         placed = self._placed(live)
         return Decision(
             task=live.task.name,

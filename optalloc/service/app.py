@@ -22,6 +22,7 @@ from starlette.routing import Route
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Node, Task
 from optalloc.instance.schema_walk import Walk
+from optalloc.oracle.answers import Unverified
 from optalloc.service import asked as a
 from optalloc.service import commands
 from optalloc.service.errors import Refused, refused
@@ -174,6 +175,8 @@ class Service:
     def failed(self, error: BaseException) -> None:
         """Count and log an error that should not be."""
         self.metrics.failures.inc()
+        if isinstance(error, Unverified):
+            self.metrics.unverified.inc()
         LOG.error("failure", exc_info=error)
 
     def _allow(self, path: Path, request: Request) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from optalloc.instance.errors import InstanceError, OptallocError
-from optalloc.oracle.answers import Taken, Unknown
+from optalloc.oracle.answers import Taken, Unknown, Unverified
 
 
 class Refused(OptallocError):
@@ -43,6 +43,8 @@ def refused(error: OptallocError) -> Refused:
             return Refused(422, str(error), error.problems)
         case Unknown():
             return Refused(404, str(error))
+        case Unverified():
+            return Refused(503, f"{error}; nothing was decided")
         case Taken():
             return Refused(409, str(error))
         case _:

@@ -30,6 +30,11 @@ class Metrics:
         self.placed = Counter("optalloc_placed_tasks", "Tasks placed.", registry=registry)
         self.refused = Counter("optalloc_refused_tasks", "Tasks refused.", registry=registry)
         self.failures = Counter("optalloc_failures", "Internal errors.", registry=registry)
+        self.unverified = Counter(
+            "optalloc_unverified_decisions",
+            "Decisions that failed their check and were not made.",
+            registry=registry,
+        )
         self._queue = Gauge("optalloc_queue", "Requests that wait.", registry=registry)
         self._version = Gauge("optalloc_version", "Version of the state.", registry=registry)
         self._tasks = Gauge("optalloc_tasks", "Tasks that run.", registry=registry)

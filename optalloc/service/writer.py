@@ -15,6 +15,7 @@ import msgspec
 
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance
+from optalloc.oracle.answers import Unverified
 from optalloc.oracle.oracle import Oracle
 from optalloc.service.asked import Answers
 from optalloc.service.commands import Change
@@ -200,6 +201,8 @@ class Writer:
                 raise Refused(412, said)
             made = command.run(self.oracle)
         except OptallocError as error:
+            if isinstance(error, Unverified):
+                self.failed(error)
             return None, refused(error)
         except Exception as error:  # noqa: BLE001  (it costs its own request, not the service)
             self.failed(error)

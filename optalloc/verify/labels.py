@@ -125,12 +125,12 @@ def _breach(facts: Facts, pair: int) -> Breach:
     node = facts.instance.nodes[columns.node_entry[placed.node[pair]]]
     name, replicas = columns.node_names[placed.node[pair]], int(placed.replicas[pair])
     configuration = columns.row_configuration[placed.row[pair]]
-    reasons = list(_reasons(task, node, configuration))
+    why = "; ".join(reasons(task, node, configuration))
     message = f"task {task.name}: {counted(replicas, 'replica')} on node {name}, "
-    return Breach(task.name, name, float(replicas), message + "; ".join(reasons))
+    return Breach(task.name, name, float(replicas), message + why)
 
 
-def _reasons(task: Task, node: Node, row: Configuration | None) -> Iterator[str]:
+def reasons(task: Task, node: Node, row: Configuration | None) -> Iterator[str]:
     """Why a node is ruled out, one reason a label."""
     for label, values in task.allow.items():
         value = value_of(node, label)

@@ -19,7 +19,7 @@ from optalloc.instance.model import Instance, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import typed_tasks
 from optalloc.oracle.answers import Answer, Decision, Refusal, Snapshot, Taken, Unknown
-from optalloc.oracle.bulk import put_all
+from optalloc.oracle.bulk import Bulk
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
 from optalloc.oracle.kinds import NOWHERE, Kind, Run
@@ -361,12 +361,13 @@ class Oracle:
         kinds: dict[bytes, list[Task]] = {}
         for task in snapshot.tasks:
             kinds.setdefault(made._key(task), []).append(task)
-        runs: dict[str, Run] = {}
+        bulk, put = Bulk(), []
         for tasks in kinds.values():
             placed = [snapshot.placements[task.name] for task in tasks]
             devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
-            put = put_all(made._kind(tasks[0]), placed, devices)
-            runs.update(zip((task.name for task in tasks), put, strict=True))
+            put.append((tasks, bulk.put(made._kind(tasks[0]), placed, devices)))
+        bulk.finish()
+        runs = {t.name: run for tasks, runs in put for t, run in zip(tasks, runs, strict=True)}
         for task in snapshot.tasks:
             made._add(task, runs[task.name])
         made._set_closed(snapshot.closed, True)

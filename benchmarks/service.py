@@ -18,6 +18,7 @@ from optalloc import Instance, Node, Resource, Task, policies
 from optalloc.instance.files import dump_instance
 
 if TYPE_CHECKING:
+    from optalloc.oracle.oracle import Oracle
     from optalloc.service.records import Put
 
 RACK = 16
@@ -169,22 +170,14 @@ def filled(folder: Path, nodes: int, tasks: int, gangs: float = 0.05) -> tuple[P
     """An instance and a journal in which tasks run already, ten on a node or so."""
     from optalloc.instance.files import load_instance
     from optalloc.service.journal import Journal
-    from optalloc.service.records import Entry, Put
+    from optalloc.service.records import Entry
     from optalloc.service.server import founding
 
     file, journal = folder / f"fleet-{nodes}.json", folder / f"fleet-{nodes}-{tasks}.journal"
     dump_instance(fleet(nodes), file)
-    names = [node.name for node in fleet(nodes).nodes]
-    rng, kept = random.Random(tasks), Journal(journal, founding(load_instance(file), ""))
-    puts = []
-    for i in range(tasks):
-        at = i % nodes
-        task = drawn(rng, f"old{i}", rng.random() < gangs / 8)
-        first = at // RACK * RACK
-        rack = names[first : first + RACK]
-        hosts = [rack[(at + k) % len(rack)] for k in range(task.replicas)]
-        puts.append(Put(task, dict.fromkeys(hosts, 1)))
-    puts = with_devices(puts, load_instance(file))
+    instance = load_instance(file)
+    puts = with_devices(running(instance, tasks, gangs), instance)
+    kept = Journal(journal, founding(instance, ""))
     for version, start in enumerate(range(0, tasks, 500), 1):
         kept.begin()
         kept.append(Entry(version, tuple(puts[start : start + 500])))
@@ -193,17 +186,38 @@ def filled(folder: Path, nodes: int, tasks: int, gangs: float = 0.05) -> tuple[P
     return file, journal
 
 
+def running(instance: Instance, tasks: int, gangs: float = 0.05) -> list[Put]:
+    """Tasks in turn on all nodes of a fleet; of their replicas so many belong to gangs."""
+    from optalloc.service.records import Put
+
+    names, rng = [node.name for node in instance.nodes], random.Random(tasks)
+    puts = []
+    for i in range(tasks):
+        at = i % len(names)
+        task = drawn(rng, f"old{i}", rng.random() < gangs / 8)
+        first = at // RACK * RACK
+        rack = names[first : first + RACK]
+        hosts = [rack[(at + k) % len(rack)] for k in range(task.replicas)]
+        puts.append(Put(task, dict.fromkeys(hosts, 1)))
+    return puts
+
+
 def with_devices(puts: list[Put], instance: Instance) -> list[Put]:
     """Say which devices tasks use, as every decision does."""
     from msgspec.structs import replace
 
+    found = restored(puts, instance).snapshot().devices
+    return [replace(put, devices=found.get(put.task.name, {})) for put in puts]
+
+
+def restored(puts: list[Put], instance: Instance) -> Oracle:
+    """An oracle in which tasks run already."""
     from optalloc.oracle.oracle import Oracle
     from optalloc.service.records import Entry, State
 
     state = State()
     state.follow(Entry(1, tuple(puts)))
-    found = Oracle.restore(state.snapshot(instance, "")).snapshot().devices
-    return [replace(put, devices=found.get(put.task.name, {})) for put in puts]
+    return Oracle.restore(state.snapshot(instance, ""))
 
 
 def placing(task: Task) -> bytes:

@@ -112,8 +112,10 @@ def test_labels_a_task_allows_are_named_with_the_nodes_that_lack_them() -> None:
 
 
 def test_memory_that_no_device_has_is_named_with_the_nodes() -> None:
-    gpus = {"device": "gpu", "devices": 1}
-    nodes = (Node(name="a", memory_gib=40, **gpus), Node(name="b", count=3, **gpus))
+    nodes = (
+        Node(name="a", device="gpu", devices=1, memory_gib=40),
+        Node(name="b", device="gpu", devices=1, count=3),
+    )
     large = Task(name="large", demand={"device": 1}, device_memory_gib=80)
     ((who, why),) = conflicts(made(nodes=nodes, tasks=(large,)))
     assert who == "large"

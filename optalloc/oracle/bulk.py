@@ -1,68 +1,217 @@
-"""Many tasks of one kind put where they run, all at once."""
+"""Many tasks put where they run, all of a kind at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from optalloc.instance.errors import OptallocError
+from optalloc.oracle.devices import WHOLE
 from optalloc.oracle.kinds import Kind, Run
 from optalloc.solution import Placed
 
 IntArray = NDArray[np.int64]
+Held = Mapping[str, tuple[int, ...]]
+"""Numbers of devices by node name, as in `Decision`; some on nodes that are not named."""
 
 
-def put_all(
-    kind: Kind, placed: Sequence[Placed], devices: Sequence[Mapping[str, tuple[int, ...]]]
-) -> list[Run]:
-    """Put tasks of a kind where a snapshot says that they run, whatever rules say.
+class Bulk:
+    """Puts tasks where a snapshot says that they run, whatever rules say.
 
-    Where counters serve a single task of the kind alone, one after the other; else what all of
-    them use is summed first, so that each counter changes once.
-
-    Raises
-    ------
-    OptallocError
-        For a place at which a task of the kind cannot be, and devices that are not free.
+    Devices that are named are used first, those of all kinds; then others are chosen for tasks
+    that name none.
     """
-    if kind.apart:
-        pairs = zip(placed, devices, strict=True)
-        return [kind.put(kind.read(one, held)) for one, held in pairs]
-    runs = read_all(kind, placed)
-    _count(kind, runs)
-    if not kind.shares:
+
+    def __init__(self) -> None:
+        self._waiting: list[tuple[Callable[[Run], Run], list[Run], int]] = []
+
+    def put(self, kind: Kind, placed: Sequence[Placed], devices: Sequence[Held]) -> list[Run]:
+        """Put tasks of a kind; those that lack devices get them in `finish`, in the same list.
+
+        Where counters serve a single task of the kind alone, one after the other; else what all
+        of them use is summed first, so that each counter changes once.
+
+        Raises
+        ------
+        OptallocError
+            For a place at which a task of the kind cannot be, and devices that are not free.
+        """
+        many = Many.read(kind, placed, devices)
+        runs = many.runs()
+        lacking = many.lacking()
+        if kind.apart:
+            for k in sorted({*range(len(runs))}.difference(lacking)):
+                runs[k] = kind.put_surely(runs[k])
+        else:
+            many.count()
+            many.use()
+        later = kind.put_surely if kind.apart else kind.deal
+        self._waiting += [(later, runs, k) for k in lacking]
         return runs
-    dealt = []
-    for run, one, held in zip(runs, placed, devices, strict=True):
-        named = kind.dealt(int(run.block[0]), one, held)
-        whole = Run(run.choice, run.spot, run.block, run.node, run.replicas, named)
-        dealt.append(kind.deal(whole))
-    return dealt
+
+    def finish(self) -> None:
+        """Choose devices for tasks that lack some.
+
+        Raises
+        ------
+        OptallocError
+            Where none are free.
+        """
+        for later, runs, k in self._waiting:
+            runs[k] = later(runs[k])
+        self._waiting.clear()
 
 
-def read_all(kind: Kind, placed: Sequence[Placed]) -> list[Run]:
-    """Find where tasks of a kind run, as `Kind.read` does for each.
+@dataclass(frozen=True)
+class Many:
+    """Where tasks of a kind run, in arrays.
 
-    Raises
-    ------
-    OptallocError
-        As `Kind.read`, for the first place at which a task of the kind cannot be.
+    Parameters
+    ----------
+    kind
+        Of all of them.
+    choice, spot, start, size : (tasks,)
+        Of each task; its first pair of block and node, and how many it has.
+    block, node, replicas : (pairs,)
+        Its replicas.
+    parts, memory : (pairs,)
+        What each replica needs of devices, as in `Share`.
+    held
+        Devices that are named, by pair; None where none are.
     """
-    problem, index = kind.problem, kind.problem.columns.node_index
-    choice = np.array([kind.choices.get(one.configuration, -1) for one in placed], np.int64)
-    size = np.array([len(one.nodes) for one in placed], np.int64)
-    node = np.array([index.get(name, -1) for one in placed for name in one.nodes], np.int64)
-    replicas = np.array([k for one in placed for k in one.nodes.values()], np.int64)
-    if choice.min() < 0 or node.min(initial=0) < 0 or size.min() < 1:
-        return [kind.read(one) for one in placed]
-    start = np.cumsum(size) - size
-    if not _fits(kind, choice, node, replicas, start, size):
-        return [kind.read(one) for one in placed]
-    spot = problem.spot_of(choice, node[start])
-    block = np.repeat(problem.block_of(choice, spot), size)
-    ends = zip(choice.tolist(), spot.tolist(), start.tolist(), (start + size).tolist(), strict=True)
-    return [Run(c, s, block[a:b], node[a:b], replicas[a:b]) for c, s, a, b in ends]
+
+    kind: Kind
+    choice: IntArray
+    spot: IntArray
+    start: IntArray
+    size: IntArray
+    block: IntArray
+    node: IntArray
+    replicas: IntArray
+    parts: IntArray
+    memory: IntArray
+    held: list[tuple[int, ...] | None]
+
+    @classmethod
+    def read(cls, kind: Kind, placed: Sequence[Placed], devices: Sequence[Held]) -> Many:
+        """Find where tasks of a kind run, as `Kind.read` does for each.
+
+        Raises
+        ------
+        OptallocError
+            As `Kind.read`, for the first place at which a task of the kind cannot be.
+        """
+        problem, index = kind.problem, kind.problem.columns.node_index
+        choice = np.array([kind.choices.get(one.configuration, -1) for one in placed], np.int64)
+        size = np.array([len(one.nodes) for one in placed], np.int64)
+        node = np.array([index.get(name, -1) for one in placed for name in one.nodes], np.int64)
+        replicas = np.array([k for one in placed for k in one.nodes.values()], np.int64)
+        start = np.cumsum(size) - size
+        if choice.min() < 0 or node.min(initial=0) < 0 or size.min() < 1:
+            raise _wrong(kind, placed, devices)
+        if not _fits(kind, choice, node, replicas, start, size):
+            raise _wrong(kind, placed, devices)
+        spot = problem.spot_of(choice, node[start])
+        block = np.repeat(problem.block_of(choice, spot), size)
+        pairs = zip(placed, devices, strict=True)
+        held = [named.get(name) for one, named in pairs for name in one.nodes]
+        parts, memory = _needs(kind, block, node)
+        many = cls(kind, choice, spot, start, size, block, node, replicas, parts, memory, held)
+        if not many._names_right_numbers(sum(map(len, devices))):
+            raise _wrong(kind, placed, devices)
+        return many
+
+    def runs(self) -> list[Run]:
+        """Each task by itself, with the devices that are named."""
+        block, node, replicas = self.block, self.node, self.replicas
+        held = [_dealt(*pair) for pair in zip(self.held, self._each.tolist(), strict=True)]
+        starts, stops = self.start.tolist(), (self.start + self.size).tolist()
+        tasks = zip(self.choice.tolist(), self.spot.tolist(), starts, stops, strict=True)
+        return [
+            Run(choice, spot, block[a:b], node[a:b], replicas[a:b], tuple(held[a:b]))
+            for choice, spot, a, b in tasks
+        ]
+
+    def lacking(self) -> list[int]:
+        """Tasks with a replica that needs devices, and names none."""
+        unnamed = np.array([held is None for held in self.held]) & (self.parts > 0)
+        tasks: list[int] = np.unique(np.arange(self.size.size).repeat(self.size)[unnamed]).tolist()
+        return tasks
+
+    def count(self) -> None:
+        """Add all that tasks use to the counters."""
+        problem = self.kind.problem
+        pair, inverse = np.unique(self.block * problem.nodes + self.node, return_inverse=True)
+        total = np.zeros(pair.size, np.int64)
+        np.add.at(total, inverse.ravel(), self.replicas)
+        spots = problem.spot_block.size + 1
+        row, number = np.unique(self.choice * spots + self.spot + 1, return_counts=True)
+        choice, spot = np.divmod(row, spots)
+        rows = np.stack([choice, spot - 1], axis=1)
+        self.kind.count(*np.divmod(pair, problem.nodes), total, rows, number)
+
+    def use(self) -> None:
+        """Use the devices that are named.
+
+        Raises
+        ------
+        OptallocError
+            Where they are not free.
+        """
+        devices = self.kind.ground.devices
+        if devices is None:
+            return
+        number = [len(held or ()) for held in self.held]
+        at = np.repeat(np.arange(len(number)), number)
+        device = np.fromiter(chain.from_iterable(held or () for held in self.held), np.int64)
+        node = devices.use_many(self.node[at], device, self.parts[at], self.memory[at])
+        if node >= 0:
+            name = self.kind.problem.columns.node_names[node]
+            raise OptallocError(f"expected devices of node {name!r} that have enough free")
+
+    @property
+    def _each(self) -> IntArray:
+        """Devices of a replica, by pair."""
+        return -(-self.parts // WHOLE)
+
+    def _names_right_numbers(self, named: int) -> bool:
+        """Whether devices are named for so many pairs, and for each as many as it needs."""
+        stated = np.array([-1 if held is None else len(held) for held in self.held], np.int64)
+        right = (stated < 0) | (stated == self._each * self.replicas)
+        return named == np.count_nonzero(stated >= 0) and bool(right.all())
+
+
+def _dealt(held: tuple[int, ...] | None, each: int) -> tuple[tuple[int, ...], ...]:
+    """Deal the devices of a pair out to its replicas."""
+    if not held:
+        return ()
+    if len(held) == each:
+        return (held,)
+    return tuple(held[k : k + each] for k in range(0, len(held), each))
+
+
+def _needs(kind: Kind, block: IntArray, node: IntArray) -> tuple[IntArray, IntArray]:
+    """Parts of devices and memory on each that replicas of blocks need on nodes."""
+    parts, memory = np.zeros_like(node), np.zeros_like(node)
+    for b in np.unique(block).tolist():
+        if share := kind.state.share_of(b):
+            here = block == b
+            parts[here], memory[here] = share.parts[node[here]], share.memory
+    return parts, memory
+
+
+def _wrong(kind: Kind, placed: Sequence[Placed], devices: Sequence[Held]) -> OptallocError:
+    """What is wrong with the first place at which a task of the kind cannot be."""
+    for one, named in zip(placed, devices, strict=True):
+        try:
+            kind.read(one, named)
+        except OptallocError as error:
+            return error
+    return OptallocError("expected nodes on which a task can run")
 
 
 def _fits(
@@ -88,16 +237,3 @@ def _fits(
             mine = columns.row_within[row] == within
             right &= bool(np.all((first == last) & (first >= 0) | ~mine))
     return bool(right)
-
-
-def _count(kind: Kind, runs: Sequence[Run]) -> None:
-    """Add all that tasks use to the counters."""
-    block = np.concatenate([run.block for run in runs])
-    node = np.concatenate([run.node for run in runs])
-    replicas = np.concatenate([run.replicas for run in runs])
-    pair, inverse = np.unique(block * kind.problem.nodes + node, return_inverse=True)
-    total = np.zeros(pair.size, np.int64)
-    np.add.at(total, inverse.ravel(), replicas)
-    rows = np.array([(run.choice, run.spot) for run in runs], np.int64)
-    row, number = np.unique(rows, axis=0, return_counts=True)
-    kind.count(*np.divmod(pair, kind.problem.nodes), total, row, number)

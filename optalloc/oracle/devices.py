@@ -152,3 +152,25 @@ class Devices:
             self.free[node, d] -= parts
             if share.memory:
                 self.memory[node, d] -= sign * share.memory
+
+    def use_many(self, node: IntArray, device: IntArray, parts: IntArray, memory: IntArray) -> int:
+        """Let replicas use devices, of which they need so many parts in all, and memory on each.
+
+        Returns
+        -------
+        int
+            A node whose devices have not enough free for them: then none is used; -1 if all have.
+        """
+        most = self.free.shape[1]
+        if wrong := node[(device < 0) | (device >= most)].tolist():
+            return int(wrong[0])
+        at = node * most + device
+        free = self.free.copy()
+        left = self.memory.copy()
+        np.subtract.at(free.reshape(-1), at, np.minimum(parts, WHOLE))
+        np.subtract.at(left.reshape(-1), at, memory)
+        lacks = np.flatnonzero(((free < 0) | (left < 0)).any(axis=1))
+        if lacks.size:
+            return int(lacks[0])
+        self.free[:], self.memory[:] = free, left
+        return -1

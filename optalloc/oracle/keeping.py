@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import Instance, Task
 from optalloc.oracle.answers import Snapshot
-from optalloc.oracle.bulk import put_all
+from optalloc.oracle.bulk import Bulk
 from optalloc.oracle.growing import restated
 from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run
 
@@ -51,14 +51,17 @@ def restore(made: Oracle, snapshot: Snapshot) -> None:
     kinds: dict[bytes, list[Task]] = {}
     for task in snapshot.tasks:
         kinds.setdefault(made._key(task), []).append(task)
-    runs: dict[str, Run] = {}
+    bulk, put = Bulk(), []
     for tasks in kinds.values():
         placed = [snapshot.placements[task.name] for task in tasks]
         devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
         kind = _kind(made, tasks[0])
-        put = put_all(kind, placed, devices)
-        _count(made, kind, put)
-        runs.update(zip((task.name for task in tasks), put, strict=True))
+        put.append((tasks, kind, bulk.put(kind, placed, devices)))
+    bulk.finish()
+    runs: dict[str, Run] = {}
+    for tasks, kind, found in put:
+        _count(made, kind, found)
+        runs.update(zip((task.name for task in tasks), found, strict=True))
     for task in snapshot.tasks:
         made._enter(Live(task, runs[task.name]))
     made._set_closed(snapshot.closed, True)

@@ -221,28 +221,38 @@ class Kind:
             self.state.choose(choice, many, spot)
         self._clear()
 
-    @property
-    def shares(self) -> bool:
-        """Whether tasks of the kind use devices."""
-        return any(share is not None for share in self.state.shares)
-
     def deal(self, run: Run) -> Run:
-        """Give a task that is counted its devices, or some where that is not said.
+        """Choose devices for the replicas of a task that is counted and lacks some.
+
+        Raises
+        ------
+        OptallocError
+            Where none are free.
+        """
+        self._clear()
+        self.state.held.update(_by_pair(run))
+        pairs = zip(run.block.tolist(), run.node.tolist(), run.replicas.tolist(), strict=True)
+        for block, node, replicas in pairs:
+            if (block, node) not in self.state.held:
+                self.state.deal(block, node, replicas)
+        self._check_devices()
+        return replace(run, devices=self._devices(run.block, run.node))
+
+    def put_surely(self, run: Run) -> Run:
+        """As `put`, and it has its devices.
 
         Raises
         ------
         OptallocError
             Where they are not free.
         """
-        self._clear()
-        self.state.wanted.update(_by_pair(run))
-        pairs = zip(run.block.tolist(), run.node.tolist(), run.replicas.tolist(), strict=True)
-        for block, node, replicas in pairs:
-            self.state.deal(block, node, replicas)
+        made = self.put(run)
+        self._check_devices()
+        return made
+
+    def _check_devices(self) -> None:
         if self.state.lacks:
             raise OptallocError(f"expected free devices for a task like {self.task.name!r}")
-        devices = self._devices(run.block, run.node)
-        return Run(run.choice, run.spot, run.block, run.node, run.replicas, devices, run.apart)
 
     def broken(self) -> bool:
         """Whether some rule does not hold now."""

@@ -47,7 +47,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     version: int = 0
 
 
-def improve(oracle: Oracle, seconds: float, max_moves: int, threads: int | None = None) -> Plan:
+def improve(
+    oracle: Oracle,
+    seconds: float | None,
+    max_moves: int,
+    threads: int | None = None,
+    deterministic: bool = False,
+) -> Plan:
     """Look for a better placement of what runs, and for moves that lead there.
 
     Parameters
@@ -55,11 +61,13 @@ def improve(oracle: Oracle, seconds: float, max_moves: int, threads: int | None 
     oracle
         Which is not changed.
     seconds
-        For the search.
+        For the search; None for as long as it takes.
     max_moves
         Most replicas that move; moves out of the way count as well.
     threads
         Of the search.
+    deterministic
+        The same plan for the same state, as of `solve`.
 
     Returns
     -------
@@ -75,7 +83,14 @@ def improve(oracle: Oracle, seconds: float, max_moves: int, threads: int | None 
     asked = _to_move(instance, oracle, max_moves)
     # Of placements that are as good, the one that takes fewest moves.
     text = f"{oracle.ground.objective.text} > {BUDGET}"
-    result = solve(asked, text, time_limit=seconds, threads=threads, warm_start=placement)
+    result = solve(
+        asked,
+        text,
+        time_limit=seconds,
+        threads=threads,
+        warm_start=placement,
+        deterministic=deterministic,
+    )
     if result.placement is None:
         return Plan(before=before, after=before, version=oracle.version)
     return plan(oracle, name_placement(asked, result.placement), max_moves)

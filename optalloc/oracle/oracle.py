@@ -366,12 +366,15 @@ class Oracle:
         self._check_running([name])
         return self._devices(self._live[name])
 
-    def fork(self) -> Oracle:
-        """Copy the state for a question of what would be: neither sees what the other does."""
+    def fork(self, named: bool = True) -> Oracle:
+        """Copy the state for a question of what would be: neither sees what the other does.
+
+        Where tasks are not `named`, what they use counts, and the copy is made at once.
+        """
         made = copy(self)
         made.ground, made.checker = self.ground.fork(), self.checker.copied()
-        made._live = dict(self._live)
-        made._on = {n: dict(names) for n, names in self._on.items()}
+        made._live = dict(self._live) if named else {}
+        made._on = {n: dict(names) for n, names in self._on.items()} if named else {}
         made._kinds = OrderedDict()
         return made
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,15 +15,51 @@ from optalloc.oracle.kinds import Kind
 IntArray = NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class Way:
+    """What keeps a request off the nodes, where it runs in one of its rows.
+
+    Parameters
+    ----------
+    name
+        Of the row; empty for a task without a table.
+    wanted, fits
+        Replicas that it has, and those for which there is room one by one.
+    obstacles
+        What is in the way, each node once.
+    sites
+        The nodes.
+    """
+
+    name: str
+    wanted: int
+    fits: int
+    obstacles: list[Obstacle]
+    sites: Sites
+
+    @property
+    def words(self) -> str:
+        """The same, in a line."""
+        told = listed(self.obstacles, self.sites)
+        if self.wanted == 1:
+            return told
+        total = f"room for {self.fits:,} of {self.wanted:,} replicas one by one"
+        return f"{total}: {told}" if told else total
+
+
 def why_not(kind: Kind) -> str:
     """Say what keeps a request off the nodes as they are, for each way in which it can run."""
+    found = ways(kind)
+    return " | ".join(f"{w.name}: {w.words}" if len(found) > 1 else w.words for w in found)
+
+
+def ways(kind: Kind) -> list[Way]:
+    """Find what keeps a request off the nodes as they are, for each way in which it can run."""
     columns = kind.problem.columns
-    rows = range(int(columns.row_start[-2]), int(columns.row_start[-1]))
-    said = [(columns.row_name(row), _row(kind, row)) for row in rows]
-    return " | ".join(f"{name}: {why}" if len(rows) > 1 else why for name, why in said)
+    return [_way(kind, row) for row in range(*columns.row_start[-2:].tolist())]
 
 
-def _row(kind: Kind, row: int) -> str:
+def _way(kind: Kind, row: int) -> Way:
     problem = kind.problem
     every = np.arange(problem.nodes, dtype=np.int64)
     sites = Sites(every, np.ones_like(every), kind.ground.free(), "free")
@@ -40,11 +78,8 @@ def _row(kind: Kind, row: int) -> str:
     fits = np.where(shut, 0, room(problem, np.array([row]), sites, np.array([wanted]))[0])
     if share and kind.ground.devices:
         fits = np.minimum(fits, kind.ground.devices.room(share, every))
-    told = listed([o for o in found if o.sites.size], sites)
-    if wanted == 1:
-        return told
-    total = f"room for {int(fits.sum()):,} of {wanted:,} replicas one by one"
-    return f"{total}: {told}" if told else total
+    name, there = problem.columns.row_name(row), [o for o in found if o.sites.size]
+    return Way(name, wanted, int(fits.sum()), there, sites)
 
 
 def _devices(kind: Kind, share: Share) -> list[Obstacle]:

@@ -28,10 +28,12 @@ from optalloc.service import commands
 from optalloc.service.errors import Refused, refused
 from optalloc.service.logs import LOG, REQUESTS, log
 from optalloc.service.metrics import Metrics
-from optalloc.service.openapi import DEADLINE, KEY, VERSION, document
+from optalloc.service.openapi import DEADLINE, KEY, KNOWN, VERSION, document
+from optalloc.service.page import Page
 from optalloc.service.routes import ROUTES, Path
 from optalloc.service.tokens import Role, Tokens
 from optalloc.service.turn import Turn
+from optalloc.service.watching import EVERY_S, Watch
 from optalloc.service.writer import Command, Reply, Writer
 
 if TYPE_CHECKING:
@@ -91,6 +93,8 @@ class Service:
         self.writer, self.tokens, self.limits, self.metrics = writer, tokens, limits, metrics
         self._aside, self._copies = ThreadPoolExecutor(1, "aside"), 0
         self._encode = msgspec.json.Encoder()
+        self.watch = Watch()
+        self._told: dict[str, tuple[str, bytes]] = {}
 
     def app(self) -> ASGIApp:
         """The application for a server."""
@@ -101,12 +105,13 @@ class Service:
                 methods=[path.method],
             )
             for path in ROUTES
-        ]
+        ] + Page().routes()
         app = Starlette(
             routes=routes,
             lifespan=self._lifespan,
             exception_handlers={HTTPException: self._no_route},
         )
+        app.router.redirect_slashes = False
 
         async def observed(scope: Scope, receive: Receive, send: Send) -> None:
             await self._observed(app, scope, receive, send)
@@ -115,8 +120,22 @@ class Service:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        sampling = asyncio.create_task(self._sampled())
         yield
+        sampling.cancel()
         await asyncio.to_thread(self.close)
+
+    async def _sampled(self) -> None:
+        """Remember every few seconds how things stand."""
+        while True:
+            await self.sample()
+            await asyncio.sleep(EVERY_S)
+
+    async def sample(self) -> None:
+        """Remember how things stand."""
+        queue = self.writer.waiting
+        if now := await self._standing():
+            self.watch.sample(now, queue)
 
     def close(self) -> None:
         """Answer what is under way, and close the journal."""
@@ -180,6 +199,10 @@ class Service:
         LOG.error("failure", exc_info=error)
 
     def _allow(self, path: Path, request: Request) -> None:
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if path.method == "POST" and site not in ("same-origin", "none"):
+            # A browser that shows somebody else's page: nobody who may ask meant to.
+            raise Refused(403, f"expected a request of this service's own page, got a {site} one")
         if self.tokens is None or not path.role:
             return
         role = self.tokens.role(request.headers.get("authorization", ""))
@@ -209,22 +232,43 @@ class Service:
             return None
 
     async def _of_oracle(self, path: Path, request: Request) -> Response:
-        turn = Turn(self._seconds(request))
+        started, turn = time.perf_counter(), Turn(self._seconds(request))
+        if path.tagged:
+            return await self._viewed(path, request, turn)
         body = await self._body(request, turn)
         asked = self._asked(path, body)
         if path.how == "change":
             command = self._change(path, request, body, asked, turn)
             reply = await self._carried_out(command)
-            self._count(path, reply)
+            self._count(path, asked, reply, time.perf_counter() - started)
             return self._sent(reply.body, reply.version, reply.repeated)
         assert path.run is not None
         if path.how == "fork":
-            return await self._on_a_copy(partial(self._worked, path.run, asked), turn)
+            run = partial(self._worked, path.run, asked)
+            return await self._on_a_copy(run, path.copied, turn)
         run = partial(_ask, path.run, [*request.path_params.values()])
         answer = await self._carried_out(Command(run, turn))
         return self._made(answer, answer.version)
 
-    async def _on_a_copy(self, run: Callable[[Any], Any], turn: Turn) -> Response:
+    async def _viewed(self, path: Path, request: Request, turn: Turn) -> Response:
+        """Answer what many ask again and again: once while it stays the same."""
+        assert path.run is not None
+        words = None
+        if path.how == "watch":
+            tag, words = path.run(self.watch, self.writer.waiting)
+        else:
+            tag = str(self.writer.oracle.version)
+        if request.headers.get(KNOWN) == f'"{tag}"':
+            return Response(status_code=304, headers={"ETag": f'"{tag}"'})
+        if self._told.get(path.name, ("", b""))[0] != tag:
+            words = words or await self._carried_out(Command(path.run, turn))
+            self._told[path.name] = await asyncio.to_thread(_in_words, tag, words)
+        tag, body = self._told[path.name]
+        return self._sent(body, tag)
+
+    async def _on_a_copy(
+        self, run: Callable[[Any], Any], copied: Callable[[Any], Any], turn: Turn
+    ) -> Response:
         """Work on a copy of the state in a thread of its own, until the deadline."""
         if self._copies >= COPIES:
             said = f"{COPIES} requests that need a copy of the state wait already"
@@ -232,7 +276,7 @@ class Service:
         self._copies += 1
         work: asyncio.Future[tuple[bytes, int]] | None = None
         try:
-            fork = await self._carried_out(Command(_fork, turn))
+            fork = await self._carried_out(Command(copied, turn))
             work = asyncio.get_running_loop().run_in_executor(self._aside, run, fork)
             return self._sent(*await self._in_time(work, turn))
         finally:
@@ -361,15 +405,20 @@ class Service:
 
     # -- answers -------------------------------------------------------------------------------
 
-    def _count(self, path: Path, reply: Reply) -> None:
-        if path.name == "place" and not reply.repeated:
-            self.metrics.placed.inc(reply.placed)
-            self.metrics.refused.inc(reply.refused)
+    def _count(self, path: Path, asked: Any, reply: Reply, seconds: float) -> None:
+        if reply.answers is None:
+            return
+        if isinstance(asked, a.Place):
+            self.metrics.placed.inc(len(reply.answers.decisions))
+            self.metrics.refused.inc(len(reply.answers.refusals))
+            self.watch.decided(path.name, asked.tasks, reply.answers, seconds)
+        elif isinstance(asked, a.Resize):
+            self.watch.decided(path.name, (asked.task,), reply.answers, seconds)
 
     def _made(self, answer: Any, version: int | None) -> Response:
         return self._sent(self._encode.encode(answer), version)
 
-    def _sent(self, body: bytes, version: int | None, repeated: bool = False) -> Response:
+    def _sent(self, body: bytes, version: int | str | None, repeated: bool = False) -> Response:
         headers = {} if version is None else {"ETag": f'"{version}"'}
         if repeated:
             headers["Idempotent-Replayed"] = "true"
@@ -395,5 +444,6 @@ def _ask(run: Callable[..., Any], arguments: list[str], oracle: Any) -> Any:
     return run(oracle, *arguments)
 
 
-def _fork(oracle: Any) -> Any:
-    return oracle.fork()
+def _in_words(tag: str, words: Callable[[], Any]) -> tuple[str, bytes]:
+    told = words()
+    return str(getattr(told, "version", tag)), msgspec.json.encode(told)

@@ -231,6 +231,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         What is in use, by resource.
     power_w
         Watts, where the instance's objective counts them.
+    gap
+        Of what runs, to the best that is known to be possible; none until that is known.
+    fragmentation
+        Part of the free devices that requests like the recent ones cannot use; none until known.
     """
 
     version: int
@@ -239,6 +243,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     closed: tuple[str, ...]
     resources: dict[str, Use]
     power_w: float | None = None
+    gap: float | None = None
+    fragmentation: float | None = None
 
 
 class BrokenRule(msgspec.Struct, frozen=True, kw_only=True):

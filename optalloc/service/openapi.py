@@ -14,10 +14,11 @@ from optalloc.service.routes import ROUTES, Path
 from optalloc.service.tokens import Role
 
 KEY, DEADLINE, VERSION = "Idempotency-Key", "Optalloc-Deadline-Ms", "If-Match"
+KNOWN = "If-None-Match"
 ERRORS = {
     400: "no JSON, or a header that cannot be read",
     401: "no known token",
-    403: "a token whose role does not allow it",
+    403: "a token whose role does not allow it, or a request from another site's page",
     404: "a task or node that there is not",
     408: "the body did not come in time",
     409: "the name of a task that runs already, or a move that breaks a rule",
@@ -74,6 +75,9 @@ def _operation(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:
             _parameter(KEY, "header", "The same request again gets the first answer."),
             _parameter(VERSION, "header", "Version that the state must have."),
         ]
+    if path.tagged:
+        found["parameters"] += [_parameter(KNOWN, "header", "ETag of an answer that is there.")]
+        found["responses"]["304"] = {"description": "That answer still holds."}
     if path.asked is not None:
         content = {"application/json": {"schema": schemas[path.asked]}}
         found["requestBody"] = {"required": path.asked is not a.Nothing, "content": content}
@@ -93,7 +97,8 @@ def _answer(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:
         content = {"application/json": {"schema": schemas[path.answer]}}
     answer: dict[str, Any] = {"description": path.summary, "content": content}
     if path.how != "service":
-        said = {"description": "Version of the state.", "schema": {"type": "string"}}
+        tag = "Another one for another answer." if path.how == "watch" else "Version of the state."
+        said = {"description": tag, "schema": {"type": "string"}}
         answer["headers"] = {"ETag": said}
     return answer
 

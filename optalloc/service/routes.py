@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from optalloc.oracle.answers import Snapshot
+from optalloc.oracle.oracle import Oracle
 from optalloc.service import asked as a
-from optalloc.service import commands
+from optalloc.service import commands, views
+from optalloc.service import shown as s
 from optalloc.service.tokens import Role
+from optalloc.service.watching import Watch
 
-How = Literal["change", "ask", "fork", "service"]
+How = Literal["change", "ask", "fork", "view", "watch", "service"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,18 @@ class Path:
         What it does, in one line.
     how
         ``change``: changes the oracle. ``ask``: reads it, between two changes. ``fork``: works on
-        a copy, while changes go on. ``service``: the service answers it itself.
+        a copy, while changes go on. ``view``: copies arrays between two changes, and puts them
+        into words while changes go on, once a version. ``watch``: what the service remembers.
+        ``service``: the service answers it itself.
     answer
         Type of the answer's body; None for text.
     asked
         Type of the request's body; None where there is none.
     run
-        Function of the oracle and the request that carries it out.
+        Function of the oracle and the request (or of what is remembered and the number of
+        requests that wait) that carries it out.
+    copied
+        Makes the copy on which it works.
     """
 
     method: Literal["GET", "POST"]
@@ -45,6 +53,12 @@ class Path:
     answer: type[Any] | None
     asked: type[Any] | None = None
     run: Callable[..., Any] | None = None
+    copied: Callable[[Oracle], Oracle] = Oracle.fork
+
+    @property
+    def tagged(self) -> bool:
+        """Whether who has the answer already is told so (``If-None-Match``)."""
+        return self.how in ("view", "watch")
 
     @property
     def name(self) -> str:
@@ -111,6 +125,62 @@ ROUTES = (
         "ask",
         a.Standing,
         run=commands.standing,
+    ),
+    Path(
+        "GET",
+        "/v1/node/{name}",
+        Role.READ,
+        "A node and what runs on it.",
+        "ask",
+        s.ShownNode,
+        run=views.node,
+    ),
+    Path(
+        "GET",
+        "/v1/cluster",
+        Role.READ,
+        "The nodes as they are stated, a column each.",
+        "view",
+        s.Cluster,
+        run=views.cluster,
+    ),
+    Path(
+        "GET",
+        "/v1/overview",
+        Role.READ,
+        "What is in use on every node.",
+        "view",
+        s.Overview,
+        run=views.overview,
+    ),
+    Path(
+        "GET",
+        "/v1/history",
+        Role.READ,
+        "Figures over time.",
+        "watch",
+        s.History,
+        run=lambda watch, _: watch.history(),
+    ),
+    Path(
+        "GET",
+        "/v1/activity",
+        Role.READ,
+        "The queue and the last decisions.",
+        "watch",
+        s.Activity,
+        run=Watch.activity,
+    ),
+    Path(
+        "POST",
+        "/v1/why-not",
+        Role.READ,
+        "Where a task would run, or why nowhere.",
+        "fork",
+        s.WhyNot,
+        s.Question,
+        views.why_not,
+        copied=views.unnamed,
     ),
     Path(
         "POST",

@@ -40,8 +40,7 @@ class Reply:
     body: bytes
     version: int
     repeated: bool = False
-    placed: int = 0
-    refused: int = 0
+    answers: Answers | None = None
 
 
 @dataclass
@@ -228,6 +227,4 @@ class Writer:
 
 
 def _reply(answer: msgspec.Struct, body: bytes, version: int) -> Reply:
-    if not isinstance(answer, Answers):
-        return Reply(body, version)
-    return Reply(body, version, False, len(answer.decisions), len(answer.refusals))
+    return Reply(body, version, answers=answer if isinstance(answer, Answers) else None)

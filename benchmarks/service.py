@@ -79,8 +79,29 @@ class Connection:
         return got
 
 
+def started_server(
+    instance: Path, journal: Path, *options: str, before: str = ""
+) -> subprocess.Popen[str]:
+    """Start the process of a server, which is not ready yet; see `Server`."""
+    run = (
+        ["-c", f"{before}\nfrom optalloc.cli import main\nmain()"] if before else ["-m", "optalloc"]
+    )
+    command = [sys.executable, *run, "serve", str(instance)]
+    command += ["--journal", str(journal), "--listen", "127.0.0.1:0", "--no-log-requests"]
+    return subprocess.Popen([*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
 class Server:
     """A running server.
+
+    Parameters
+    ----------
+    instance, journal
+        Its files.
+    *options
+        Of the command.
+    before
+        Python code that its process runs first.
 
     Attributes
     ----------
@@ -90,13 +111,9 @@ class Server:
         Seconds from its start until it said that it is ready, interpreter and imports included.
     """
 
-    def __init__(self, instance: Path, journal: Path, *options: str) -> None:
+    def __init__(self, instance: Path, journal: Path, *options: str, before: str = "") -> None:
         started = time.perf_counter()
-        command = [sys.executable, "-m", "optalloc", "serve", str(instance)]
-        command += ["--journal", str(journal), "--listen", "127.0.0.1:0", "--no-log-requests"]
-        self.process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
+        self.process = started_server(instance, journal, *options, before=before)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         if '"ready"' not in line:

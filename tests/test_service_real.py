@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.service import Connection, Server, drawn, fleet, placing
-from benchmarks.service_load import Kills, flood
+from benchmarks.service_kills import Kills
+from benchmarks.service_load import flood
 from optalloc.instance.files import dump_instance
 
 pytestmark = pytest.mark.real
@@ -32,7 +33,7 @@ def instance(tmp_path: Path) -> Path:
 
 
 def test_nothing_is_lost_or_made_twice_where_it_is_killed(instance: Path, tmp_path: Path) -> None:
-    found = Kills(instance, tmp_path / "j").run(4)
+    found = Kills(instance, tmp_path / "j", 20).run(4)
     assert (found["lost"], found["twice"], found["violated"]) == (0, 0, 0)
     assert found["acknowledged"] > 0
 

@@ -108,12 +108,14 @@ class Damage:
 
     # -- kinds of damage -----------------------------------------------------------------------
 
-    def cut(self, suffix: str, stride: int = 1) -> None:
-        """Cut the log within its last transactions, or another file, at every byte."""
+    def cut(self, suffix: str, stride: int = 1, part: int = 0, parts: int = 1) -> None:
+        """Cut the log within its last transactions, or another file, at every byte of a part."""
         self._renew()
         size = len(self.texts[suffix])
         first = self.last.start if suffix == "-wal" else 0
-        for at in range(size - 1, first - 1, -stride):
+        length = -(-(size - first) // parts)
+        last = size - part * length
+        for at in range(last - 1, max(last - length, first) - 1, -stride):
             with self._path(suffix).open("r+b") as file:
                 file.truncate(at)
             if self._judge(f"{suffix or 'file'} cut at {at}", suffix, self.texts[suffix][:at]):
@@ -180,14 +182,19 @@ class Damage:
             self.wrong.append(f"{what}: afterwards {error!r}")
 
 
-def cuts(entries: int, stride: int) -> Row:
-    """Cut the log at every byte of the last transactions, and the main file at every byte."""
+def log_cuts(entries: int, stride: int, part: int, parts: int) -> Row:
+    """Cut the log at every byte of a part of the last transactions."""
     with Damage(entries) as log:
-        log.cut("-wal", stride)
+        log.cut("-wal", stride, part, parts)
+    return {"entries": entries, **_together(log)}
+
+
+def file_cuts(entries: int, stride: int) -> Row:
+    """Cut the main file and the head of a journal that was closed, at every byte."""
     with Damage(entries, closed=True) as main:
         main.cut("", stride)
-        main.cut("-head", stride)
-    return {"entries": entries, **_together(log, main)}
+        main.cut("-head", 1)
+    return {"entries": entries, **_together(main)}
 
 
 def flips(entries: int, number: int, seed: int) -> Row:

@@ -21,6 +21,7 @@ from optalloc.instance.files import dumps_instance, load_instance
 from optalloc.instance.model import Instance
 from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
+from optalloc.service.connections import connection_within
 from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
 from optalloc.service.metrics import Metrics
@@ -126,6 +127,9 @@ def serve(settings: Settings) -> None:
         listening = _listen(settings.host, settings.port)
         config = uvicorn.Config(
             service.app(),
+            http=connection_within(settings.limits.seconds),
+            ws="none",
+            lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,

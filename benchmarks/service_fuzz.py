@@ -143,7 +143,7 @@ class Fuzz:
             before, _, rest = path.partition("{")
             name = self.rng.choice([*NAMES, "rack0/n0", "%00", "%FF", "a%2Fb", "..", "%E2%80%AE"])
             path = before + name + rest.partition("}")[2]
-        return path + self.rng.choice(["", "", "", "?a=b", "?" + "x" * 500])
+        return path + self.rng.choice(["", "", "", "?a=b", "?" + "x" * 40])
 
     def _headers(self, operation: Operation) -> dict[str, str]:
         values = {

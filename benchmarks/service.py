@@ -7,8 +7,9 @@ import random
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,15 @@ class Gone(Exception):
 
 
 class Connection:
-    """A connection that is kept open; plain HTTP/1.1 with as little work as can be."""
+    """A connection that is kept open; plain HTTP/1.1 with as little work as can be.
+
+    Attributes
+    ----------
+    fields
+        Header fields of the last answer, in lower case.
+    """
+
+    fields: Sequence[bytes] = ()
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -42,7 +51,14 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.socket.close()
 
-    def ask(self, method: str, path: str, body: bytes = b"", key: str = "") -> tuple[int, bytes]:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        key: str = "",
+        headers: Mapping[str, str] = {},
+    ) -> tuple[int, bytes]:
         """Status and body of the answer.
 
         Raises
@@ -51,16 +67,24 @@ class Connection:
             Where there is none.
         """
         try:
-            self.send(method, path, body, key)
+            self.send(method, path, body, key, headers)
             return self.answer()
         except OSError as error:
             raise Gone(str(error)) from None
 
-    def send(self, method: str, path: str, body: bytes, key: str = "") -> None:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        key: str = "",
+        headers: Mapping[str, str] = {},
+    ) -> None:
         """Send a request without waiting for its answer."""
-        header = f"Idempotency-Key: {key}\r\n" if key else ""
-        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: {len(body)}\r\n\r\n"
-        self.socket.sendall(head.encode() + body)
+        said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        said += f"Idempotency-Key: {key}\r\n" if key else ""
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\n{said}Content-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode("latin-1") + body)
 
     def answer(self) -> tuple[int, bytes]:
         """Wait for an answer: its status and body."""
@@ -71,6 +95,7 @@ class Connection:
         (size,) = [int(f.partition(b":")[2]) for f in fields if f.startswith(b"content-length:")]
         while len(text) < end + 4 + size:
             text += self._more()
+        self.fields = fields[1:]
         return int(fields[0].split()[1]), text[end + 4 :]
 
     def _more(self) -> bytes:
@@ -80,8 +105,29 @@ class Connection:
         return got
 
 
+def started_server(
+    instance: Path, journal: Path, *options: str, before: str = ""
+) -> subprocess.Popen[str]:
+    """Start the process of a server, which is not ready yet; see `Server`."""
+    run = (
+        ["-c", f"{before}\nfrom optalloc.cli import main\nmain()"] if before else ["-m", "optalloc"]
+    )
+    command = [sys.executable, *run, "serve", str(instance)]
+    command += ["--journal", str(journal), "--listen", "127.0.0.1:0", "--no-log-requests"]
+    return subprocess.Popen([*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+
+
 class Server:
     """A running server.
+
+    Parameters
+    ----------
+    instance, journal
+        Its files.
+    *options
+        Of the command.
+    before
+        Python code that its process runs first.
 
     Attributes
     ----------
@@ -89,15 +135,13 @@ class Server:
         Where it listens.
     ready_s
         Seconds from its start until it said that it is ready, interpreter and imports included.
+    said
+        What it has logged since then.
     """
 
-    def __init__(self, instance: Path, journal: Path, *options: str) -> None:
+    def __init__(self, instance: Path, journal: Path, *options: str, before: str = "") -> None:
         started = time.perf_counter()
-        command = [sys.executable, "-m", "optalloc", "serve", str(instance)]
-        command += ["--journal", str(journal), "--listen", "127.0.0.1:0", "--no-log-requests"]
-        self.process = subprocess.Popen(
-            [*command, *options], cwd=ROOT, stderr=subprocess.PIPE, text=True
-        )
+        self.process = started_server(instance, journal, *options, before=before)
         assert self.process.stderr is not None
         line = self.process.stderr.readline()
         if '"ready"' not in line:
@@ -105,6 +149,15 @@ class Server:
             raise RuntimeError(f"the server did not start: {line}{rest}")
         self.ready_s = time.perf_counter() - started
         self.port: int = json.loads(line)["port"]
+        self.said: list[str] = []
+        self._hearing = threading.Thread(target=self._hear, daemon=True)
+        self._hearing.start()
+
+    def _hear(self) -> None:
+        """Read what it says: a full pipe would hold it up."""
+        assert self.process.stderr is not None
+        with self.process.stderr as stream:
+            self.said += stream
 
     def kill(self) -> None:
         """End it as a loss of power would."""
@@ -117,8 +170,9 @@ class Server:
         return self._wait()
 
     def _wait(self) -> int:
-        self.process.communicate(timeout=START_S)
-        return self.process.returncode
+        code = self.process.wait(timeout=START_S)
+        self._hearing.join()
+        return code
 
     def memory_mb(self) -> float:
         """Resident memory."""

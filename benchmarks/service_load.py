@@ -1,4 +1,4 @@
-"""What clients do to a server: a steady load, as much as goes, and asking while it is killed."""
+"""What clients do to a server: a steady load, and as much as goes."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import selectors
 import threading
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from benchmarks.contract import Row
-from benchmarks.service import Connection, Gone, Server, answered, drawn, placing
+from benchmarks.service import Connection, answered, drawn, placing
 
 GANGS = 0.2
 
@@ -127,134 +126,3 @@ def _together(client: object, connections: int) -> None:
         thread.join()
     if failures:
         raise failures[0]
-
-
-@dataclass
-class Ledger:
-    """What a client was told, and what it was not.
-
-    Attributes
-    ----------
-    runs
-        Where acknowledged tasks run.
-    gone
-        Tasks whose release was acknowledged.
-    doubt
-        The request that was under way when the server went: path, name, body.
-    """
-
-    runs: dict[str, dict[str, int]] = field(default_factory=dict)
-    gone: set[str] = field(default_factory=set)
-    doubt: tuple[str, str, bytes] | None = None
-
-
-@dataclass
-class Kills:
-    """Kills a server again and again under load, and counts what is wrong afterwards."""
-
-    instance: Path
-    journal: Path
-    clients: int = 4
-    seed: int = 0
-    lost: int = 0
-    twice: int = 0
-    violated: int = 0
-    acknowledged: int = 0
-
-    def run(self, rounds: int) -> Row:
-        """Kill it so many times; what was found."""
-        rng = random.Random(self.seed)
-        ledgers = [Ledger() for _ in range(self.clients)]
-        for number in range(rounds):
-            server = Server(self.instance, self.journal)
-            self._check(server.port, ledgers)
-            jobs = [
-                threading.Thread(target=self._load, args=(server.port, ledger, f"{number}-{k}"))
-                for k, ledger in enumerate(ledgers)
-            ]
-            for job in jobs:
-                job.start()
-            time.sleep(rng.uniform(0, 0.4))
-            server.kill()
-            for job in jobs:
-                job.join()
-        server = Server(self.instance, self.journal)
-        self._check(server.port, ledgers)
-        code = server.stop()
-        return {
-            "kills": rounds,
-            "acknowledged": self.acknowledged,
-            "lost": self.lost,
-            "twice": self.twice,
-            "violated": self.violated + (code != 0),
-        }
-
-    def _load(self, port: int, ledger: Ledger, label: str) -> None:
-        """Place and release until the server is gone."""
-        rng, step = random.Random(label), 0
-        try:
-            with Connection(port) as link:
-                while True:
-                    step += 1
-                    self._request(link, ledger, rng, f"{label}-{step}")
-        except (Gone, OSError):
-            return
-
-    def _request(self, link: Connection, ledger: Ledger, rng: random.Random, name: str) -> None:
-        release = bool(ledger.runs) and rng.random() < 0.4
-        if release:
-            name = rng.choice([*ledger.runs])
-        path = "release" if release else "place"
-        task = drawn(rng, name, gang=rng.random() < GANGS)
-        body = b'{"tasks":["%b"]}' % name.encode() if release else placing(task)
-        ledger.doubt = path, name, body
-        self._told(ledger, *link.ask("POST", f"/v1/{path}", body, f"{path} {name}"))
-
-    def _told(self, ledger: Ledger, status: int, text: bytes) -> None:
-        assert ledger.doubt is not None
-        path, name, _ = ledger.doubt
-        if status != 200:
-            raise RuntimeError(f"{status}: {text!r}")
-        self.acknowledged += 1
-        if path == "release":
-            ledger.runs.pop(name)
-            ledger.gone.add(name)
-        else:
-            for decision in answered(text)["decisions"]:
-                ledger.runs[name] = decision["nodes"]
-        ledger.doubt = None
-
-    def _check(self, port: int, ledgers: list[Ledger]) -> None:
-        """Compare what runs with what was acknowledged; then ask again what is in doubt."""
-        with Connection(port) as link:
-            found = _placements(link)
-            doubted = {ledger.doubt[1] for ledger in ledgers if ledger.doubt}
-            known = {name: nodes for ledger in ledgers for name, nodes in ledger.runs.items()}
-            for name, nodes in known.items():
-                self.lost += name not in doubted and found.get(name) != nodes
-            for name in found.keys() - known.keys() - doubted:
-                self.lost += any(name in ledger.gone for ledger in ledgers)
-                self.twice += all(name not in ledger.gone for ledger in ledgers)
-            for ledger in ledgers:
-                if ledger.doubt:
-                    path, name, body = ledger.doubt
-                    status, text = link.ask("POST", f"/v1/{path}", body, f"{path} {name}")
-                    self._told(ledger, status, text)
-                    # Where it had been decided before, the answer is that decision.
-                    self.twice += path == "place" and found.get(name) not in (
-                        None,
-                        ledger.runs.get(name),
-                    )
-            after = _placements(link)
-            known = {name: nodes for ledger in ledgers for name, nodes in ledger.runs.items()}
-            self.twice += after != known
-            status, text = link.ask("POST", "/v1/verify")
-            self.violated += status != 200 or not answered(text)["feasible"]
-
-
-def _placements(link: Connection) -> dict[str, dict[str, int]]:
-    status, text = link.ask("GET", "/v1/snapshot")
-    if status != 200:
-        raise RuntimeError(f"{status}: {text!r}")
-    placed = answered(text).get("placements", {})
-    return {name: place["nodes"] for name, place in placed.items()}

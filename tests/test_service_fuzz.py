@@ -138,6 +138,8 @@ def test_anything_is_answered(client: Client, path: Any, body: Any, headers: Any
         b'{"tasks":' + b"[" * 5_000,
         b'{"tasks": [{"name": "\\ud800"}]}',
         b'{"tasks": [{"name": "\xff"}]}',
+        b'{"unknown": "\xff"}',
+        b'{"unknown": ' + b"[" * 5_000,
         b'{"tasks": [{"name": "n", "demand": {"cpu": 1e999}}]}',
         b'{"tasks": [{"name": "n", "demand": {"cpu": 99999999999999999999999999}}]}',
         b'{"tasks": [{"name": "n", "replicas": 9223372036854775807}]}',

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,16 +163,149 @@ def test_a_journal_that_is_gone_is_missed(closed: Path) -> None:
         opened(closed)
 
 
-def test_what_is_left_can_be_taken_after_removing_the_head(closed: Path) -> None:
-    """As the message says."""
+def test_what_is_left_can_be_taken_where_that_is_stated(closed: Path) -> None:
+    """As the message says; from then on that is the journal."""
     with sqlite3.connect(closed) as db:
         db.execute("DELETE FROM entries WHERE seq > 18")
     db.close()
-    with pytest.raises(JournalDamaged) as caught:
+    for _ in range(2):
+        with pytest.raises(JournalDamaged, match="state --accept-journal-end"):
+            opened(closed)
+    kept = Journal(closed, OURS, accept_end=True)
+    assert kept.state.version == 18
+    write(kept, 1)
+    kept.close()
+    assert opened(closed).version == 19
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "torn"])
+def test_a_journal_without_its_head_is_refused(how: str, closed: Path) -> None:
+    """Nothing else says whether the end is there."""
+    head = Path(f"{closed}-head")
+    if how == "gone":
+        head.unlink()
+    else:
+        head.write_bytes(b"" if how == "empty" else head.read_bytes()[:40] + bytes(88))
+    for _ in range(2):
+        with pytest.raises(JournalDamaged, match="-head' is gone or damaged"):
+            opened(closed)
+    kept = Journal(closed, OURS, accept_end=True)
+    kept.close()
+    assert opened(closed).version == 20
+
+
+def test_the_log_of_another_journal_is_refused(tmp_path: Path) -> None:
+    """Also where it has all pages, more entries and right checksums."""
+    ours, other = Journal(tmp_path / "j", OURS), Journal(tmp_path / "other", OURS)
+    write(ours, 5, seed=1)
+    write(other, 9, seed=2)
+    file = copied(tmp_path / "j", tmp_path / "crash")
+    shutil.copy(tmp_path / "other-wal", f"{file}-wal")
+    with pytest.raises(JournalDamaged, match=r"damaged at entry [0-5]:"):
+        opened(file)
+    ours.close()
+    other.close()
+
+
+def test_a_refused_journal_is_left_as_it_is(tmp_path: Path) -> None:
+    """Not a byte of its log is dropped, as SQLite would."""
+    kept = Journal(tmp_path / "j", OURS)
+    write(kept, 9)
+    file = copied(tmp_path / "j", tmp_path / "crash")
+    kept.close()
+    log = Path(f"{file}-wal")
+    log.write_bytes(log.read_bytes()[:9000] + b"x" + log.read_bytes()[9001:])
+    before = {path.name: path.read_bytes() for path in files_of(file)}
+    with pytest.raises(JournalDamaged):
+        opened(file)
+    after = {path.name: path.read_bytes() for path in files_of(file)}
+    after.pop(f"{file.name}-shm", None)
+    assert after == before
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize(
+    "change", ["UPDATE parts SET last = 0", "UPDATE parts SET last = 1", "DELETE FROM parts"]
+)
+def test_a_snapshot_that_is_not_whole_is_refused(change: str, tmp_path: Path) -> None:
+    """Where the entries before it are gone, nothing else has what it had."""
+    kept = Journal(tmp_path / "j", OURS, 7)
+    write(kept, 45)
+    kept.close()
+    with sqlite3.connect(tmp_path / "j") as db:
+        assert db.execute("SELECT count(*) FROM anchor").fetchone() == (1,)
+        db.execute(change)
+    db.close()
+    with pytest.raises(JournalDamaged, match="its snapshot"):
+        opened(tmp_path / "j")
+
+
+def test_a_table_that_is_stated_otherwise_is_refused(closed: Path) -> None:
+    with sqlite3.connect(closed) as db:
+        db.execute("PRAGMA writable_schema = 1")
+        db.execute("UPDATE sqlite_master SET sql = replace(sql, 'key TEXT', 'key TEXU')")
+    db.close()
+    with pytest.raises(JournalDamaged, match="its tables are others"):
         opened(closed)
-    (head,) = re.findall(r"remove '(.*-head)'", str(caught.value))
-    Path(head).unlink()
-    assert opened(closed).version == 18
+
+
+def test_what_a_crash_left_of_a_journal_that_was_being_made_is_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    for name in ("j-new", "j-new-journal", "j-wal"):
+        (tmp_path / name).write_bytes(b"some of it")
+    (tmp_path / "j-head").write_bytes(b"")
+    kept = Journal(tmp_path / "j", OURS)
+    write(kept, 3)
+    kept.close()
+    assert opened(tmp_path / "j").version == 3
+    assert not [path for path in files_of(tmp_path / "j") if "new" in path.name]
+
+
+# -- what is wrong with the disk -------------------------------------------------------------------
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OptallocError, match="cannot be used: No such file or directory"):
+        Journal(tmp_path / "none" / "j", OURS)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OptallocError, match="folder' cannot be used: "):
+        Journal(tmp_path / "folder", OURS)
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from test_service_journal import OURS, Journal, OptallocError, write
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+kept = None
+try:
+    kept = Journal(Path(sys.argv[1]), OURS)
+    for k in range(300):
+        write(kept, 1, k)
+        print(kept.state.version, flush=True)
+except (OptallocError, OSError, __import__("sqlite3").Error) as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 40_000, 150_000])
+def test_a_full_disk_loses_nothing_that_was_committed(size: int, tmp_path: Path) -> None:
+    """Files may not grow over a size, wherever that is; later there is room again."""
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "j"), str(size)],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *committed, said = done.stdout.splitlines()
+    assert "disk" in said or "too large" in said, said
+    assert "damaged" not in said
+    found = opened(tmp_path / "j")
+    assert found.version == (int(committed[-1]) if committed else 0)
 
 
 def test_another_file_is_refused(tmp_path: Path) -> None:

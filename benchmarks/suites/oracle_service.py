@@ -1,4 +1,4 @@
-"""The oracle as a service: latency over HTTP with its journal, group commit, restarts, crashes."""
+"""The oracle as a service: latency over HTTP with its journal, group commit, restarts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ import numpy as np
 from benchmarks.contract import Benchmark, Case, Context, Figure, Row, Target, at_least, at_most
 from benchmarks.fresh import fresh
 from benchmarks.service import filled, serving
-from benchmarks.service_load import Kills, flood, steady
+from benchmarks.service_load import flood, steady
 
 SIZES = ((1_000, 10_000, 15.0), (10_000, 100_000, 50.0))
 """Nodes, tasks that run, and milliseconds that 99 of 100 places may take."""
 SMALL = ((32, 100, 15.0),)
 CONNECTIONS, RATE = 4, 100.0
-STRIDE = 64
-"""Bytes between two cuts of a journal."""
-PAGE, FRAME = 4096, 24
+PAGE = 4096
 
 
 def _folder(context: Context) -> Path:
@@ -78,75 +76,6 @@ def _flood(context: Context, nodes: int, tasks: int) -> Row:
     return {"what": "flood", "pairs_s": made["pairs"] / made["seconds"], "nodes": nodes}
 
 
-def _kills(context: Context, rounds: int) -> Row:
-    folder = _folder(context)
-    file, _ = filled(folder, 32 if context.smoke else 96, 1)
-    found = Kills(file, folder / "killed.journal").run(rounds)
-    shutil.rmtree(folder)
-    return {"what": "kills", **found}
-
-
-def _memory(context: Context, few: int, many: int) -> Row:
-    folder = _folder(context)
-    file, journal = filled(folder, 32, 100)
-    with serving(file, journal) as server:
-        fresh(flood, server.port, 16, 600.0, few)
-        before = server.memory_mb()
-        fresh(flood, server.port, 16, 600.0, many - few)
-        after = server.memory_mb()
-    shutil.rmtree(folder)
-    return {"what": "memory", "requests": many, "few_mb": before, "many_mb": after}
-
-
-def _cuts(context: Context, entries: int) -> Row:
-    """Cut the log of a journal within its last transactions: whole, or it says what is missing."""
-    import msgspec
-
-    from optalloc.instance.model import Task
-    from optalloc.service.journal import Founding, Journal, JournalDamaged
-    from optalloc.service.records import Entry, Put
-
-    folder = _folder(context)
-    ours, whole = Founding("", ""), folder / "whole"
-    kept, sizes = Journal(whole, ours), [0]
-    log = Path(f"{whole}-wal")
-    for version in range(1, entries + 11):
-        kept.begin()
-        task = Task(name=f"t{version}", demand={"cpu": 1})
-        kept.append(Entry(version, (Put(task, {"n": 1}),)), f"k{version}")
-        kept.commit()
-        sizes.append(log.stat().st_size)
-    expected = msgspec.json.encode([*kept.state.records()])
-    text, rest = log.read_bytes(), [whole.read_bytes(), Path(f"{whole}-head").read_bytes()]
-    kept.close()
-    start = sizes[-1 - entries]
-    borders = {b + d for b in range(start, len(text), PAGE + FRAME) for d in (-1, 0, 1)}
-    wholes = refusals = wrong = 0
-    cut = folder / "cut"
-    for at in sorted({*range(start, len(text), STRIDE), *borders, len(text)}):
-        for path in folder.glob("cut*"):
-            path.unlink()
-        cut.write_bytes(rest[0])
-        Path(f"{cut}-head").write_bytes(rest[1])
-        Path(f"{cut}-wal").write_bytes(text[:at])
-        try:
-            found = Journal(cut, ours)
-        except JournalDamaged:
-            refusals += 1
-            continue
-        found.close()
-        same = msgspec.json.encode([*found.state.records()]) == expected
-        wholes, wrong = wholes + same, wrong + (not same)
-    shutil.rmtree(folder)
-    return {
-        "what": "cuts",
-        "entries": entries,
-        "whole": wholes,
-        "refused": refusals,
-        "wrong": wrong,
-    }
-
-
 def _cases(context: Context) -> list[Case]:
     small = context.smoke
     sizes = SMALL if small else SIZES
@@ -157,11 +86,6 @@ def _cases(context: Context) -> list[Case]:
     nodes, tasks, _ = sizes[0]
     cases += [
         Case(f"flood {nodes}x{tasks}", partial(_flood, context, nodes, tasks)),
-        Case("kills", partial(_kills, context, 2 if small else 200)),
-        Case("cuts", partial(_cuts, context, 1 if small else 50)),
-        Case(
-            "memory", partial(_memory, context, 40 if small else 20_000, 80 if small else 200_000)
-        ),
     ]
     return cases
 
@@ -178,16 +102,6 @@ def _figures(rows: Sequence[Row]) -> list[Figure]:
     pairs = [r["pairs_s"] for r in rows if r["what"] == "flood"]
     name = "place and release with 32 connections, pairs a second"
     found.append(_figure(name, pairs, "", at_least(500)))
-    for what, field, name in (
-        ("kills", ("lost", "twice", "violated"), "`kill -9` under load: lost, twice or violated"),
-        ("cuts", ("wrong",), "journal cut in its last 50 transactions: wrong and not told"),
-    ):
-        mine = [r for r in rows if r["what"] == what]
-        wrong = [sum(r[f] for f in field) for r in mine]
-        found.append(_sound(name, wrong, _told(mine)))
-    memory = [r for r in rows if r["what"] == "memory"]
-    grown = [100 * (r["many_mb"] / r["few_mb"] - 1) for r in memory]
-    found.append(_figure("memory after 200,000 requests over 20,000", grown, "%", at_most(10)))
     return found
 
 
@@ -210,24 +124,9 @@ def _figure(
     return Figure(name, worst, unit, target, (len(values), 1), detail)
 
 
-def _sound(name: str, wrong: Sequence[int], detail: str) -> Figure:
-    worst = max(wrong, default=None)
-    return Figure(name, worst, "", at_most(0), (len(wrong), 1), detail, sound=True)
-
-
-def _told(rows: Sequence[Row]) -> str:
-    parts = []
-    for r in rows:
-        if r["what"] == "kills":
-            parts.append(f"{r['kills']} kills, {r['acknowledged']} acknowledged")
-        else:
-            parts.append(f"{r['whole'] + r['refused']} cuts, {r['whole']} of them whole")
-    return "; ".join(parts)
-
-
 BENCHMARK = Benchmark(
-    summary="the oracle over HTTP: latency, group commit, restart, kill -9, cut journals, memory",
-    minutes=20,
+    summary="the oracle over HTTP: latency, group commit, restart",
+    minutes=5,
     cases=_cases,
     figures=_figures,
 )

@@ -34,6 +34,12 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     help="File that keeps every decision; made where there is none.",
 )
 @click.option(
+    "--accept-journal-end",
+    "accept_end",
+    is_flag=True,
+    help="Go on with a journal that lacks entries at its end, or the file that says so.",
+)
+@click.option(
     "--tokens", type=options.FILE, help="A role (read, place, admin) and a token in each line."
 )
 @click.option("--tls-cert", "certificate", type=options.FILE, help="Certificate for TLS (PEM).")
@@ -66,6 +72,7 @@ def serve(  # noqa: PLR0913  (one per option)
     queue: int,
     seconds: float,
     journal: Path,
+    accept_end: bool,
     tokens: Path | None,
     certificate: Path | None,
     key: Path | None,
@@ -95,6 +102,7 @@ def serve(  # noqa: PLR0913  (one per option)
             port=listen[1],
             limits=limits,
             journal=journal,
+            accept_end=accept_end,
             tokens=tokens,
             certificate=certificate,
             key=key,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+NO_JSON = msgspec.DecodeError, UnicodeDecodeError, RecursionError
 LONGEST_KEY = 200
 COPIES = 8
 """Requests at a time that work on a copy of the state."""
@@ -364,7 +365,7 @@ class Service:
             asked = msgspec.json.decode(body, type=path.asked)
         except msgspec.ValidationError as error:
             raise self._wrong(path.asked, body, error) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except NO_JSON as error:
             raise Refused(400, f"expected JSON: {error}") from None
         for name in asked.__struct_fields__:
             listed = getattr(asked, name)
@@ -398,8 +399,8 @@ class Service:
         """List all that is wrong with a body's types."""
         try:
             faults = Walk(msgspec.json.decode(body), asked).faults
-        except (msgspec.DecodeError, RecursionError):
-            faults = []
+        except NO_JSON as no_json:
+            return Refused(400, f"expected JSON: {no_json}")
         told = "\n".join(f"{path}: {what}" for path, what in faults)
         return Refused(422, told or str(error), faults)
 

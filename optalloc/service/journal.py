@@ -5,6 +5,9 @@ before, so that a row cannot change, vanish or move unseen. Beside the file, ``F
 which entry was acknowledged last: SQLite takes a write-ahead log that was cut for one that ended
 there. It is written after the commit and needs no synchronisation of its own: after a loss of power
 it may be older than the journal, never newer.
+
+A journal is read through a connection that cannot write, and written to only when all of it has
+been found whole: SQLite drops what it cannot read of a write-ahead log where it closes one.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -38,6 +42,8 @@ HEAD = struct.Struct("<q32s")
 SLOT = 64
 PART = 500
 """Tasks in one part of a snapshot: so that writing it never holds a decision up for long."""
+OUTSIDE = {"FULL", "IOERR", "READONLY", "CANTOPEN", "BUSY", "LOCKED", "NOMEM", "PERM", "AUTH"}
+"""SQLite's errors that say nothing of the journal's content."""
 EVERY = 50_000
 """Entries between snapshots."""
 KEPT = 20_000
@@ -98,26 +104,40 @@ class Journal:
         Of what it has to be.
     every
         Entries between snapshots.
+    accept_end
+        Go on with what there is, though the last entries that were acknowledged may be missing.
 
     Raises
     ------
     JournalDamaged
         Says which entry is missing or wrong.
     OptallocError
-        For a journal of something else, or that another process has open.
+        For a journal of something else, that another process has open, or that cannot be written.
     """
 
-    def __init__(self, file: Path, founding: Founding, every: int = EVERY) -> None:
+    def __init__(
+        self, file: Path, founding: Founding, every: int = EVERY, accept_end: bool = False
+    ) -> None:
         self.file, self.founding, self.every = file, founding, every
         self._saving: _Saving | None = None
         self._saved = 0
+        self.seq, self.chain = -1, bytes(32)
         self._put = msgspec.json.Encoder()
-        self._head = os.open(f"{file}-head", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._head = os.open(f"{file}-head", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from None
         try:
             self._lock()
-            self._open()
-        except BaseException:
+            self._acknowledged = self._last_acknowledged()
+            if not file.exists():
+                self._found()
+            self._read(accept_end)
+            self._db = self._opened()
+        except BaseException as error:
             os.close(self._head)
+            if isinstance(error, OSError | sqlite3.Error):
+                raise self._unusable(error) from None
             raise
 
     def _lock(self) -> None:
@@ -127,28 +147,74 @@ class Journal:
             said = f"journal {str(self.file)!r} is in use by another process"
             raise OptallocError(said) from None
 
-    def _open(self) -> None:
-        if not self.file.exists():
-            self._refuse_missing()
-            os.close(os.open(self.file, os.O_CREAT | os.O_WRONLY, 0o600))
-        self._db = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
-        self.seq, self.chain = -1, bytes(32)
-        try:
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(TABLES)
-            self.state = self._replay()
-            self._check_pages()
-        except sqlite3.DatabaseError as error:
-            self._db.close()
-            raise JournalDamaged(self.file, self.seq + 1, str(error)) from None
-        except BaseException:
-            self._db.close()
-            raise
+    def _unusable(self, error: OSError | sqlite3.Error) -> OptallocError:
+        """Say what keeps a journal from being used."""
+        if isinstance(error, OSError):
+            why = error.strerror or str(error)
+        else:
+            why = str(error)
+            name = getattr(error, "sqlite_errorname", "").split("_")
+            if len(name) < 2 or name[1] not in OUTSIDE:
+                return JournalDamaged(self.file, self.seq + 1, why)
+        return OptallocError(f"journal {str(self.file)!r} cannot be used: {why}")
 
-    def _refuse_missing(self) -> None:
-        if self._acknowledged()[0] >= 0:
+    def _found(self) -> None:
+        """Make a new journal, aside: it is there when it is whole."""
+        if self._acknowledged[0] >= 0:
             raise JournalDamaged(self.file, 0, "the file is gone")
+        aside = self.file.with_name(f"{self.file.name}-new")
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            Path(f"{aside}{suffix}").unlink(missing_ok=True)
+        os.close(os.open(aside, os.O_CREAT | os.O_WRONLY, 0o600))
+        with closing(sqlite3.connect(aside, isolation_level=None)) as db:
+            db.execute("PRAGMA synchronous=FULL")
+            db.executescript(TABLES)
+            body = self._put.encode(self.founding)
+            row = (0, None, body, _link(bytes(32), 0, body, None))
+            db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", row)
+        # What lies about of another journal would be taken for the new one's.
+        for suffix in ("-journal", "-wal", "-shm"):
+            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        aside.rename(self.file)
+        folder = os.open(self.file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _read(self, accept_end: bool) -> None:
+        """Check all of it without a change; then the head says what there is."""
+        if self.file.stat().st_size == 0:
+            # SQLite would remove the log beside an empty file.
+            raise JournalDamaged(self.file, 0, "the file is empty")
+        uri = f"{self.file.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as self._db:
+            try:
+                self._check_tables()
+                self.state = self._replay()
+                self._check_pages()
+            except (TypeError, AttributeError, ValueError) as error:
+                # A value of another type than was written, or text that is none.
+                raise JournalDamaged(self.file, self.seq + 1, str(error)) from None
+        if not accept_end:
+            self._check_end()
+        if accept_end or self._acknowledged[0] < 0:
+            os.ftruncate(self._head, 0)
+            self._write_head()
+            os.fsync(self._head)
+
+    def _opened(self) -> sqlite3.Connection:
+        """A connection that writes."""
+        db = sqlite3.connect(self.file, isolation_level=None, check_same_thread=False)
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=FULL")
+            db.execute("BEGIN IMMEDIATE")
+            db.execute("ROLLBACK")
+        except BaseException:
+            db.close()
+            raise
+        return db
 
     def close(self) -> None:
         """Write what is left of a snapshot, and close the file."""
@@ -180,6 +246,9 @@ class Journal:
         """Bring the transaction to disk."""
         self._save_part()
         self._db.execute("COMMIT")
+        self._write_head()
+
+    def _write_head(self) -> None:
         slot = HEAD.pack(self.seq, self.chain)
         os.pwrite(self._head, slot + _digest(slot)[:16], SLOT * (self.seq % 2))
 
@@ -209,7 +278,7 @@ class Journal:
             self._forget(saving.seq)
 
     def _write_part(self, saving: _Saving, body: bytes, last: bool) -> None:
-        saving.chain = _link(saving.chain, saving.part, body, str(saving.seq))
+        saving.chain = _part_link(saving.chain, saving.part, body, saving.seq, last)
         row = (saving.seq, saving.part, last, body, saving.chain)
         self._db.execute("INSERT INTO parts VALUES (?, ?, ?, ?, ?)", row)
         saving.part += 1
@@ -227,11 +296,13 @@ class Journal:
 
     def _replay(self) -> State:
         """Check every row, and follow the entries from the newest snapshot on."""
-        self._found()
+        self._check_founding()
         state, chain = self._snapshot()
         anchor = self._db.execute("SELECT seq, chain FROM anchor").fetchone()
         if anchor:
             self.seq, self.chain = anchor
+            if self.seq > self._saved:
+                raise JournalDamaged(self.file, 1, "its snapshot is missing")
         decoder = msgspec.json.Decoder(Entry)
         query = "SELECT seq, key, body, chain FROM entries WHERE seq > ? ORDER BY seq"
         for seq, key, body, stored in self._db.execute(query, (self.seq,)):
@@ -239,6 +310,8 @@ class Journal:
                 raise JournalDamaged(self.file, self.seq + 1, f"entry {seq} comes next")
             self._check(seq, _link(self.chain, seq, body, key) == stored)
             self.seq, self.chain = seq, stored
+            if seq == self._acknowledged[0]:
+                self._check(seq, stored == self._acknowledged[1])
             if seq == self._saved:
                 self._check(seq, stored.hex() == chain)
             elif seq > self._saved:
@@ -246,14 +319,27 @@ class Journal:
         if self.seq < self._saved:
             said = f"the journal ends before its snapshot of entry {self._saved}"
             raise JournalDamaged(self.file, self.seq + 1, said)
-        acknowledged = self._acknowledged()
-        if acknowledged[0] > self.seq or (
-            acknowledged[0] == self.seq and acknowledged[1] != self.chain
-        ):
-            said = f"entry {acknowledged[0]} was acknowledged, and the journal ends before"
-            last = f"to go on without it, remove {str(self.file) + '-head'!r}"
-            raise JournalDamaged(self.file, min(self.seq + 1, acknowledged[0]), f"{said}; {last}")
         return state
+
+    def _check_end(self) -> None:
+        """Hold the end against what was acknowledged."""
+        last = self._acknowledged[0]
+        on = "to go on with what there is, state --accept-journal-end"
+        if last > self.seq:
+            said = f"entry {last} was acknowledged, and the journal ends before; {on}"
+            raise JournalDamaged(self.file, self.seq + 1, said)
+        if last < 0 < self.seq:
+            head = repr(f"{self.file}-head")
+            said = f"{head} is gone or damaged, so that nothing says whether the end is there; {on}"
+            raise JournalDamaged(self.file, self.seq + 1, said)
+
+    def _check_tables(self) -> None:
+        """Hold the tables' definitions, which no checksum covers, against ours."""
+        query = "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+        with closing(sqlite3.connect(":memory:")) as ours:
+            ours.executescript(TABLES)
+            if ours.execute(query).fetchall() != self._db.execute(query).fetchall():
+                raise JournalDamaged(self.file, 0, "its tables are others")
 
     def _check_pages(self) -> None:
         """Have SQLite check what no checksum covers: the index of keys."""
@@ -272,31 +358,21 @@ class Journal:
             said = "its checksum does not follow from the entry before"
             raise JournalDamaged(self.file, seq, said)
 
-    def _found(self) -> None:
-        """Check what the journal is of, or say so where it is new."""
+    def _check_founding(self) -> None:
         row = self._db.execute("SELECT body, chain FROM entries WHERE seq = 0").fetchone()
         if row is None:
-            for table in ("entries", "parts", "anchor"):
-                if self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone():
-                    raise JournalDamaged(self.file, 0, "it is missing")
-            self._refuse_missing()
-            self.begin()
-            self._append(self._put.encode(self.founding), None)
-            self._db.execute("COMMIT")
-            self.state = State()
-        else:
-            self.seq = 0
-            self._check(0, _link(bytes(32), 0, row[0], None) == row[1])
-            self.chain = row[1]
-            if row[0] != self._put.encode(self.founding):
-                said = "of another instance, objective or version of the format"
-                what = (
-                    "expected the instance file as it was when the journal was made: nodes that "
-                    "joined or went by request are in the journal. For a cluster that changed "
-                    "otherwise put the file back and add and remove its nodes by request, or "
-                    "start with a new journal"
-                )
-                raise OptallocError(f"journal {str(self.file)!r} is {said}; {what}")
+            raise JournalDamaged(self.file, 0, "it is missing")
+        self.seq, self.chain = 0, row[1]
+        self._check(0, _link(bytes(32), 0, row[0], None) == row[1])
+        if row[0] != self._put.encode(self.founding):
+            said = "of another instance, objective or version of the format"
+            what = (
+                "expected the instance file as it was when the journal was made: nodes that "
+                "joined or went by request are in the journal. For a cluster that changed "
+                "otherwise put the file back and add and remove its nodes by request, or "
+                "start with a new journal"
+            )
+            raise OptallocError(f"journal {str(self.file)!r} is {said}; {what}")
 
     def _snapshot(self) -> tuple[State, str]:
         """The newest snapshot that is whole, and the chain of the entries up to it."""
@@ -308,8 +384,8 @@ class Journal:
         decoder = msgspec.json.Decoder(tuple[Record, ...])
         query = "SELECT part, last, body, chain FROM parts WHERE seq = ? ORDER BY part"
         rows = self._db.execute(query, (self._saved,))
-        for expected, (part, _, body, stored) in enumerate(rows):
-            chain = _link(chain, expected, body, str(self._saved))
+        for expected, (part, last, body, stored) in enumerate(rows):
+            chain = _part_link(chain, expected, body, self._saved, last)
             if part != expected or chain != stored:
                 raise JournalDamaged(self.file, self._saved, f"part {expected} of its snapshot")
             if part == 0:
@@ -319,7 +395,7 @@ class Journal:
         state.version = start.version
         return state, start.chain
 
-    def _acknowledged(self) -> tuple[int, bytes]:
+    def _last_acknowledged(self) -> tuple[int, bytes]:
         """Number and chain of the last entry that the head says was acknowledged; -1 if none."""
         found = [(-1, b"")]
         for slot in range(2):
@@ -338,3 +414,8 @@ def _link(chain: bytes, seq: int, body: bytes, key: str | None) -> bytes:
     """Checksum of a row, that of the row before among it."""
     said = b"" if key is None else b"k" + key.encode()
     return _digest(b"%b%d:%d:%b%b" % (chain, seq, len(said), said, body))
+
+
+def _part_link(chain: bytes, part: int, body: bytes, seq: int, last: bool) -> bytes:
+    """Checksum of a part of a snapshot, that of the part before among it."""
+    return _link(chain, part, body, f"{seq} last" if last else str(seq))

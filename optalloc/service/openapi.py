@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 import optalloc
+from optalloc.instance.schema_json import FITTED, STATED, json_schema
 from optalloc.service import asked as a
 from optalloc.service.routes import ROUTES, Path
 from optalloc.service.tokens import Role
@@ -40,6 +41,7 @@ def document() -> bytes:
         types, ref_template="#/components/schemas/{name}"
     )
     by_type = dict(zip(types, schemas, strict=True))
+    _state_instances(components)
     paths: dict[str, Any] = {}
     for path in ROUTES:
         paths.setdefault(path.path, {})[path.method.lower()] = _operation(path, by_type)
@@ -59,6 +61,22 @@ def document() -> bytes:
             },
         }
     )
+
+
+def _state_instances(components: dict[str, Any]) -> None:
+    """Describe instances and their parts as their own published schema does."""
+    text = msgspec.json.encode(json_schema()).replace(
+        b"#/$defs/", b"#/components/schemas/Instance."
+    )
+    stated = msgspec.json.decode(text)
+    del stated["$schema"]
+    parts = stated.pop("$defs")
+    for name in components.keys() & parts.keys() & {cls.__name__ for cls in (*STATED, *FITTED)}:
+        components[name] = {"$ref": f"#/components/schemas/Instance.{name}"}
+    components |= {f"Instance.{name}": part for name, part in parts.items()}
+    if "Instance" in components:
+        components.pop("Policy")
+        components["Instance"] = stated
 
 
 def _operation(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from optalloc.instance.files import dumps_instance, load_instance
 from optalloc.instance.model import Instance
 from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
+from optalloc.service.connections import connection_within
 from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
 from optalloc.service.metrics import Metrics
@@ -51,6 +52,8 @@ class Settings:
         Files for TLS; None for plain HTTP.
     limits
         What requests may take.
+    accept_end
+        Whether to go on with a journal whose end may be missing.
     """
 
     instance: Path
@@ -62,6 +65,7 @@ class Settings:
     certificate: Path | None = None
     key: Path | None = None
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
+    accept_end: bool = False
 
 
 def founding(instance: Instance, objective: str) -> Founding:
@@ -71,7 +75,12 @@ def founding(instance: Instance, objective: str) -> Founding:
 
 
 def open_service(
-    instance: Instance, objective: str, journal: Path, limits: Limits, tokens: Path | None = None
+    instance: Instance,
+    objective: str,
+    journal: Path,
+    limits: Limits,
+    tokens: Path | None = None,
+    accept_end: bool = False,
 ) -> Service:
     """Start the writer on a journal; the application around it.
 
@@ -83,7 +92,7 @@ def open_service(
     known = None if tokens is None else read_tokens(tokens)
     metrics = Metrics()
     with collector_paused():
-        kept = Journal(journal, founding(instance, objective))
+        kept = Journal(journal, founding(instance, objective), accept_end=accept_end)
         try:
             writer = Writer(instance, objective, kept, limits.queue)
         except BaseException:
@@ -107,12 +116,20 @@ def serve(settings: Settings) -> None:
     check_address(settings)
     stated = load_instance(settings.instance)
     service = open_service(
-        stated, settings.objective, settings.journal, settings.limits, settings.tokens
+        stated,
+        settings.objective,
+        settings.journal,
+        settings.limits,
+        settings.tokens,
+        settings.accept_end,
     )
     try:
         listening = _listen(settings.host, settings.port)
         config = uvicorn.Config(
             service.app(),
+            http=connection_within(settings.limits.seconds),
+            ws="none",
+            lifespan="on",
             log_config=None,
             access_log=False,
             server_header=False,

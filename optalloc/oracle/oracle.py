@@ -16,7 +16,7 @@ from optalloc.engines.protocol import Clock
 from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
-from optalloc.instance.validation import typed_tasks
+from optalloc.instance.validation import collector_paused, typed_tasks
 from optalloc.oracle import growing, keeping
 from optalloc.oracle.answers import (
     Answer,
@@ -399,7 +399,8 @@ class Oracle:
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
-        made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
+        with collector_paused():
+            made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
         self.ground, self._live, self._on = made.ground, made._live, made._on
         self._kinds, self.checker = made._kinds, made.checker
         self.version += 1

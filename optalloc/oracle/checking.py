@@ -31,8 +31,10 @@ from optalloc.verify.facts import Facts, GroupCounts, Scope
 from optalloc.verify.finding import checker_of
 from optalloc.verify.labels import reasons
 
-OF_GANGS: tuple[type[Policy], ...] = (Gangs, Span, Portion)
+OF_GANGS: tuple[type[Policy], ...] = (Span, Portion)
 """Rules of which the placement of a single task tells all."""
+SHAPES = Gangs(), "gangs"
+"""Holds whether it is stated or not, as labels do."""
 OF_GROUPS: tuple[type[Policy], ...] = (AntiAffinity, Dependency, Spread)
 """Rules of which the number of replicas of groups in domains tells all."""
 
@@ -145,8 +147,8 @@ class Checker:
     def _capacities(self, use: Use) -> Iterator[str]:
         ledger = self.ledger
         over = ledger.used[use.node] > ledger.capacity[use.node]
-        over &= (use.amounts > 0) & self._limited
         if over.any():
+            over &= (use.amounts > 0) & self._limited
             for k, i in zip(*np.nonzero(over), strict=True):
                 node = ledger.columns.node_names[use.node[k]]
                 yield f"node {node}: more {ledger.columns.resources[i]} than it has"
@@ -159,16 +161,18 @@ class Checker:
 
     def _rules(self, use: Use) -> Iterator[str]:
         """Ask the checkers of rules that concern the task."""
-        gangs = self._gangs if use.need.gang else []
-        groups = self._groups if use.need.groups else []
-        if not gangs and not groups:
+        need = use.need
+        rules: list[tuple[Policy, str]] = [SHAPES] if need.shaped else []
+        rules += self._gangs if need.replicas > 1 else []
+        rules += self._groups if need.groups else []
+        if not rules:
             return
         chosen = np.zeros(use.columns.rows, np.int64)
         chosen[use.row] = 1
         rows = np.full(use.node.size, use.row, np.int64)
         placement = Placement.of(chosen, rows, use.node, use.replicas)
-        for policy, label in [*gangs, *groups]:
-            counted, everywhere = sorted(use.need.groups), isinstance(policy, Spread)
+        for policy, label in rules:
+            counted, everywhere = sorted(need.groups), isinstance(policy, Spread)
             if isinstance(policy, Dependency):
                 index = use.columns.group_index
                 counted = sorted({index[name] for pair in policy.pairs for name in pair})

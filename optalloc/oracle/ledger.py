@@ -42,8 +42,8 @@ class Need:
         On each device.
     groups
         Indices of the task's groups.
-    gang
-        Whether rules of gangs can speak of it.
+    shaped
+        Whether it says where its replicas lie to one another.
     wrong
         What rules a node entry out, by entry, as far as it has been looked at.
     """
@@ -53,7 +53,7 @@ class Need:
     device: int | None
     memory: int
     groups: tuple[int, ...]
-    gang: bool
+    shaped: bool
     wrong: dict[int, tuple[str, ...]]
 
     @classmethod
@@ -66,15 +66,14 @@ class Need:
             stated = device_memory.stated(task, columns.row_configuration[row])
             fixed = not any(demand.parts for demand in columns.demand)
             each = np.array([demand.base[row] for demand in columns.demand], np.int64)
-            replicas = int(columns.row_replicas[row])
             shaped = columns.row_within[row] >= 0 or columns.row_per_node[row] > 0
             found = columns.memo[key] = cls(
-                replicas,
+                int(columns.row_replicas[row]),
                 each if fixed else None,
                 columns.resource_index.get(DEVICE),
                 device_memory.needed(stated),
                 tuple(columns.group_index[name] for name in dict.fromkeys(task.groups)),
-                bool(shaped) or replicas > 1,
+                bool(shaped),
                 {},
             )
         assert isinstance(found, cls)
@@ -213,6 +212,8 @@ class Ledger:
                     counts[domain] = counts.get(domain, 0) + sign * replicas
                     if not counts[domain]:
                         del counts[domain]
+                if not counts:
+                    del counted[g]
 
     def count_all(
         self,

@@ -16,7 +16,7 @@ from optalloc.engines.protocol import Clock
 from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
-from optalloc.instance.validation import typed_tasks
+from optalloc.instance.validation import collector_paused, typed_tasks
 from optalloc.oracle import growing, keeping
 from optalloc.oracle.answers import (
     Answer,
@@ -399,7 +399,8 @@ class Oracle:
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
-        made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
+        with collector_paused():
+            made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
         self.ground, self._live, self._on = made.ground, made._live, made._on
         self._kinds, self.checker = made._kinds, made.checker
         self.version += 1
@@ -474,11 +475,11 @@ class Oracle:
             ranking.asked(kind)
             for stricter in ranking.tries(task):
                 if run := self._run_as(stricter, kind):
-                    return self._decided(self._add(task, run))
+                    return self._decide(task, run)
         run = kind.place(Clock(SECONDS))
         if run is None:
             return Refusal(task=task.name, reason=why_not(kind))
-        return self._decided(self._add(task, run))
+        return self._decide(task, run)
 
     def _tried(self, task: Task) -> Answer:
         """Place a task for a proposal."""
@@ -518,41 +519,44 @@ class Oracle:
         if kind.broken() or self.ground.closed[run.node].any():
             kind.undo(run)
             return None
-        return self._decided(self._add(task, run))
+        return self._decide(task, run)
 
-    def _add(self, task: Task, run: Run) -> Live:
+    def _add(self, task: Task, run: Run) -> None:
         live = Live(task, run)
-        self.checker.ledger.count(self._use(live))
-        return self._enter(live)
+        self.checker.ledger.count(self._use(live, self._said(live)))
+        self._enter(live)
 
-    def _enter(self, live: Live) -> Live:
+    def _decide(self, task: Task, run: Run) -> Decision:
+        """Tell where a task runs, once that passes its check; else it runs nowhere."""
+        live = Live(task, run)
+        decision = self._said(live)
+        use = self._use(live, decision)
+        self.checker.ledger.count(use)
+        self._enter(live)
+        try:
+            self.checker.check(use, decision)
+        except Unverified:
+            self._take_off(task.name)
+            raise
+        return decision
+
+    def _enter(self, live: Live) -> None:
         self._live[live.task.name] = live
         for n in live.run.node.tolist():
             self._on.setdefault(n, {})[live.task.name] = None
-        return live
 
     def _take_off(self, name: str) -> None:
         live = self._live.pop(name)
-        self.checker.ledger.count(self._use(live), -1)
+        self.checker.ledger.count(self._use(live, self._said(live)), -1)
         self._kind(live.task).undo(live.run)
         for n in live.run.node.tolist():
             self._on[n].pop(name, None)
 
-    def _use(self, live: Live) -> Use:
+    def _use(self, live: Live, decision: Decision) -> Use:
         """What a task uses, for the check of decisions."""
         problem = self._kind(live.task).problem
         row = int(problem.choice_row[live.run.choice])
-        return self.checker.ledger.use(problem.columns, row, self._said(live))
-
-    def _decided(self, live: Live) -> Decision:
-        """Tell where a task runs, once that passes its check; else it runs nowhere."""
-        decision = self._said(live)
-        try:
-            self.checker.check(self._use(live), decision)
-        except Unverified:
-            self._take_off(live.task.name)
-            raise
-        return decision
+        return self.checker.ledger.use(problem.columns, row, decision)
 
     def _said(self, live: Live) -> Decision:
         placed = self._placed(live)

@@ -174,6 +174,11 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
         return self.series.integral(self.series.watts)
 
     @property
+    def energy_kwh(self) -> float:
+        """The same in kilowatt-hours."""
+        return self.energy_j / JOULES
+
+    @property
     def moves(self) -> int:
         """Tasks that moved, each as often as it did."""
         return sum(job.moves for job in self.jobs)
@@ -205,7 +210,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
             "makespan_s": self.makespan_s,
             "allocation": self.allocation,
             "allocation_loaded": self.allocation_loaded,
-            "energy_kwh": self.energy_j / JOULES,
+            "energy_kwh": self.energy_kwh,
             "moves": self.moves,
             "events": self.events,
             "asked": self.asked,

@@ -159,7 +159,7 @@ def simulate(  # noqa: PLR0913 (keyword options of the one entry point)
         ("max_moves", max_moves, max_moves >= 0),
     ):
         if not ok:
-            raise OptallocError(f"expected a {name} above 0, got {value!r}")
+            raise OptallocError(f"expected {name} above 0, got {value!r}")
     replay = Replay(instance, trace, policy, objective, order, strict, speed)
     replay.run(every, max_moves, on_progress, look)
     return replay.result()

@@ -25,6 +25,7 @@ _HOMES = {
     "calibrate": "calibrate",
     "predict": "calibrate",
     "serve": "serve",
+    "simulate": "simulate",
     "engines": "about",
     "compile": "about",
     "schema": "about",

@@ -54,8 +54,10 @@ def compile_() -> None:
 
 
 @click.command()
-def schema() -> None:
-    """Print the JSON Schema of instance files."""
+@click.option("--trace", is_flag=True, help="That of trace files.")
+def schema(*, trace: bool) -> None:
+    """Print the JSON Schema of instance files, or of traces."""
     from importlib.resources import files
 
-    click.echo(files("optalloc.instance").joinpath("schema.json").read_text("utf-8"), nl=False)
+    home = files(f"optalloc.{'simulation' if trace else 'instance'}")
+    click.echo(home.joinpath("schema.json").read_text("utf-8"), nl=False)

@@ -22,8 +22,10 @@ def _list_formats(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if not wanted:
         return
     from optalloc.formats import formats
+    from optalloc.simulation.readers import readers
 
     read = [(f.name, f.summary, f.files, f.solution) for f in formats().values()]
+    read += [(r.name, r.summary, r.files, "") for r in readers().values()]
     written = [(name, meaning, "", "") for name, meaning in MODELS.items()]
     show(Table("formats", ("name", "what", "files read", "file written"), read + written))
     ctx.exit()
@@ -42,20 +44,51 @@ _listing = click.option(
 @click.command()
 @click.argument("format_name", metavar="FORMAT")
 @click.argument("files", type=options.FILE, nargs=-1, required=True)
-@options.output("Instance file.")
+@options.output("Instance file.", required=False)
+@click.option(
+    "--trace",
+    type=options.TARGET,
+    callback=options.in_folder,
+    help="Trace file, of a list of jobs.",
+)
 @_listing
-def convert(*, format_name: str, files: tuple[Path, ...], output: Path) -> None:
-    """Read FILES of a public FORMAT and write them as an instance file."""
+def convert(
+    *, format_name: str, files: tuple[Path, ...], output: Path | None, trace: Path | None
+) -> None:
+    """Read FILES of a public FORMAT and write them as an instance file, as a trace, or as both."""
     from optalloc.formats import formats
     from optalloc.instance.files import dump_instance
+    from optalloc.simulation.readers import readers
 
-    _known(format_name, list(formats()))
+    _known(format_name, [*formats(), *readers()])
+    if output is None and trace is None:
+        raise click.UsageError("expected -o for an instance file or --trace for a trace")
     options.spare(output, *files)
-    instance = formats()[format_name].read(files)
+    options.spare(trace, *files)
+    if trace is not None:
+        if format_name not in readers():
+            raise click.UsageError(f"--trace is for {' and '.join(readers())}, not {format_name}")
+        _convert_jobs(format_name, files, trace)
+    if output is None:
+        return
+    if format_name in readers():
+        instance = readers()[format_name].read_cluster(files)
+    else:
+        instance = formats()[format_name].read(files)
     dump_instance(instance, output)
     columns = instance.columns
     tasks = counted(int(columns.task_count.sum()), "task")
     click.echo(f"{output}: {tasks}, {counted(columns.nodes, 'node')}")
+
+
+def _convert_jobs(name: str, files: tuple[Path, ...], path: Path) -> None:
+    """Write a list of jobs as a trace."""
+    from optalloc.simulation import dump_trace
+    from optalloc.simulation.readers import readers
+
+    read = readers()[name].read(files)
+    dump_trace(read, path)
+    click.echo(f"{path}: {counted(len(read.jobs), 'job')}")
 
 
 @click.command()

@@ -40,6 +40,13 @@ def in_folder(_ctx: click.Context, _param: click.Parameter, value: Path | None) 
     return value
 
 
+def svg(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse what is no file to write, or asks for a picture that is not SVG."""
+    if value is not None and value.suffix.lower() != ".svg":
+        raise click.BadParameter(f"expected a name that ends in .svg, got {value.name!r}")
+    return in_folder(ctx, param, value)
+
+
 def spare(output: Path | None, *inputs: Path | None) -> None:
     """Refuse to write over a file that is read.
 

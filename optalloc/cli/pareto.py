@@ -16,13 +16,6 @@ if TYPE_CHECKING:
     from optalloc.front import Front
 
 
-def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    """Refuse what is no file to write, or asks for a picture that is not SVG."""
-    if value is not None and value.suffix.lower() != ".svg":
-        raise click.BadParameter(f"expected a name that ends in .svg, got {value.name!r}")
-    return options.in_folder(ctx, param, value)
-
-
 @click.command()
 @click.argument("instance", type=options.FILE)
 @click.option(
@@ -33,7 +26,7 @@ def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
     help="Two goals: types, or names of the instance's policies.",
 )
 @options.output("Write the front here, with all placements.", required=False)
-@click.option("--plot", type=options.TARGET, callback=_picture, help="Draw it here, as SVG.")
+@click.option("--plot", type=options.TARGET, callback=options.svg, help="Draw it here, as SVG.")
 @click.option(
     "--points", type=click.IntRange(2), default=20, show_default=True, metavar="N", help="At most."
 )

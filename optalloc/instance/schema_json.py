@@ -60,16 +60,16 @@ def json_schema() -> dict[str, Any]:
         [document_type()], ref_template="#/$defs/{name}"
     )
     document = definitions.pop(document_type().__name__)
-    _describe(document, Document)
+    describe(document, Document)
     classes: list[type[msgspec.Struct]] = [*STATED, *policy_classes().values()]
     for cls in classes:
         # Where two classes share a name, definitions are called by the full one.
         full = f"{cls.__module__}.{cls.__qualname__}"
         definition = definitions.get(cls.__name__) or definitions[full]
-        _describe(definition, cls)
-        _bound(definition, cls)
+        describe(definition, cls)
+        bound(definition, cls)
     for cls in FITTED:
-        _describe(definitions[cls.__name__], cls)
+        describe(definitions[cls.__name__], cls)
     for field in ("nodes", "configurations"):
         lists = document["properties"][field]
         lists.get("additionalProperties", lists)["minItems"] = 1
@@ -77,7 +77,7 @@ def json_schema() -> dict[str, Any]:
     document["properties"]["optalloc"]["const"] = 1
     document["title"] = "optalloc instance, version 1"
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
-    schema: dict[str, Any] = _simplified({**dialect, **document, "$defs": definitions})
+    schema: dict[str, Any] = simplified({**dialect, **document, "$defs": definitions})
     return schema
 
 
@@ -86,7 +86,7 @@ def published() -> bytes:
     return msgspec.json.format(msgspec.json.encode(json_schema()), indent=1) + b"\n"
 
 
-def _describe(definition: dict[str, Any], cls: type) -> None:
+def describe(definition: dict[str, Any], cls: type) -> None:
     """Add the descriptions of a class and of its fields, inherited ones included."""
     for base in reversed(cls.__mro__):
         if issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
@@ -97,7 +97,7 @@ def _describe(definition: dict[str, Any], cls: type) -> None:
                     definition["properties"][name]["description"] = text
 
 
-def _bound(definition: dict[str, Any], cls: type) -> None:
+def bound(definition: dict[str, Any], cls: type) -> None:
     """Add what the checks demand of single values: bounds of numbers, names that are not empty."""
     for field, schema in definition["properties"].items():
         if field == "name" and field in definition.get("required", ()):
@@ -134,13 +134,13 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
     return summary, fields
 
 
-def _simplified(schema: Any) -> Any:
+def simplified(schema: Any) -> Any:
     """Every whole number is a number: "integer or number" says no more than "number"."""
     if isinstance(schema, list):
-        return [_simplified(item) for item in schema]
+        return [simplified(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    schema = {key: _simplified(value) for key, value in schema.items()}
+    schema = {key: simplified(value) for key, value in schema.items()}
     choices = schema.get("anyOf", [])
     number: dict[str, Any] = next((c for c in choices if c.get("type") == "number"), {})
     whole = {**number, "type": "integer"}

@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def improve(
     oracle: Oracle,
-    seconds: float | None,
+    seconds: float,
     max_moves: int,
     threads: int | None = None,
     deterministic: bool = False,
@@ -61,13 +61,14 @@ def improve(
     oracle
         Which is not changed.
     seconds
-        For the search; None for as long as it takes.
+        For the search.
     max_moves
         Most replicas that move; moves out of the way count as well.
     threads
         Of the search.
     deterministic
-        The same plan for the same state, as of `solve`.
+        The same plan for the same state: one solver (CP-SAT) searches, and `seconds` are those of
+        its own measure of work.
 
     Returns
     -------
@@ -86,6 +87,7 @@ def improve(
     result = solve(
         asked,
         text,
+        engine="cpsat" if deterministic else "auto",
         time_limit=seconds,
         threads=threads,
         warm_start=placement,

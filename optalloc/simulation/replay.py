@@ -26,6 +26,8 @@ from optalloc.verify import verify
 
 LEAVES, ARRIVES = range(2)
 """Kinds of events, in the order in which those of one moment happen."""
+SEARCH_S = 10.0
+"""For each search for better placements, by the solver's own measure of its work."""
 TOLD_EVERY = 256
 """Events between two reports of progress."""
 
@@ -157,7 +159,7 @@ def simulate(  # noqa: PLR0913 (keyword options of the one entry point)
         ("max_moves", max_moves, max_moves >= 0),
     ):
         if not ok:
-            raise OptallocError(f"expected a {name} above 0, got {value!r}")
+            raise OptallocError(f"expected {name} above 0, got {value!r}")
     replay = Replay(instance, trace, policy, objective, order, strict, speed)
     replay.run(every, max_moves, on_progress, look)
     return replay.result()
@@ -322,7 +324,7 @@ class Replay:
         """Carry out the moves of a better plan."""
         if not self.oracle.running or self.oracle.version == self._improved:
             return
-        plan = improve(self.oracle, None, max_moves, threads=1, deterministic=True)
+        plan = improve(self.oracle, SEARCH_S, max_moves, threads=1, deterministic=True)
         for move in plan.moves:
             self.oracle.move(move)
             number = self._numbers[move.task]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from math import ceil, fsum
@@ -110,11 +111,14 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
         return fsum(value * span for value, span in zip(values, spans, strict=False))
 
     def mean(self, values: Sequence[float], until: float | None = None) -> float:
-        """Mean of values over time; the last one where no time went by."""
+        """Mean of values over time; where no time went by, the value at that moment."""
         if not self.time_s:
             return 0.0
-        span = (self.time_s[-1] if until is None else until) - self.time_s[0]
-        return self.integral(values, until) / span if span > 0 else values[-1]
+        end = self.time_s[-1] if until is None else until
+        span = end - self.time_s[0]
+        if span > 0:
+            return self.integral(values, end) / span
+        return values[max(bisect_right(self.time_s, end) - 1, 0)]
 
 
 class Simulation(msgspec.Struct, frozen=True, kw_only=True):
@@ -174,6 +178,11 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
         return self.series.integral(self.series.watts)
 
     @property
+    def energy_kwh(self) -> float:
+        """The same in kilowatt-hours."""
+        return self.energy_j / JOULES
+
+    @property
     def moves(self) -> int:
         """Tasks that moved, each as often as it did."""
         return sum(job.moves for job in self.jobs)
@@ -205,7 +214,7 @@ class Simulation(msgspec.Struct, frozen=True, kw_only=True):
             "makespan_s": self.makespan_s,
             "allocation": self.allocation,
             "allocation_loaded": self.allocation_loaded,
-            "energy_kwh": self.energy_j / JOULES,
+            "energy_kwh": self.energy_kwh,
             "moves": self.moves,
             "events": self.events,
             "asked": self.asked,

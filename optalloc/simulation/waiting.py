@@ -35,7 +35,6 @@ class Queue:
     def __init__(self, kinds: int, strict: bool = False) -> None:
         self._waiting: list[list[Place]] = [[] for _ in range(kinds)]
         self._refused = [False] * kinds
-        self._doubtful = [False] * kinds
         self._strict = strict
         self._size = 0
 
@@ -68,7 +67,7 @@ class Queue:
         ask
             Starts a job, given its kind and number; whether it could.
         may_fit
-            Of each kind, whether there is room for it; asked of those that did not fit before.
+            Of each kind, whether there is room for it; not asked where one job alone waits.
         hopeless
             Called with the first job of a kind that has to wait: whether none of the kind will
             ever fit.
@@ -103,8 +102,8 @@ class Queue:
         may_fit: Callable[[], BoolArray],
     ) -> bool:
         """Start a job, if it was not refused since something left and there is room for it."""
-        if self._refused[kind] or (self._doubtful[kind] and not may_fit()[kind]):
+        if self._refused[kind] or (self._size > 1 and not may_fit()[kind]):
             return False
         fits = ask(kind, number)
-        self._refused[kind] = self._doubtful[kind] = not fits
+        self._refused[kind] = not fits
         return fits

@@ -18,6 +18,7 @@ from benchmarks.service import Connection, Server, drawn, fleet, placing
 from optalloc.instance.files import dump_instance
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402  (it may not be there)
 from selenium.webdriver.common.keys import Keys  # noqa: E402  (it may not be there)
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
@@ -191,6 +192,42 @@ def test_the_map_shows_use_and_power_and_what_is_closed(browser: Browser, tmp_pa
         assert browser.find("#map").get_attribute("data-cells") == "2"
         assert browser.find("#trail").is_displayed()
         assert browser.logs()[0] == []
+
+
+def test_the_pointer_tells_and_shows(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, cluster()) as server:
+        post(server, "/v1/place", {"tasks": [stated("a", replicas=4, demand={"cpu": 16})]})
+        browser.open(server.port)
+        browser.until("return document.querySelector('#tiles dd').textContent === '1'")
+        browser.choose("#grain", "domain")
+        pointer = ActionChains(browser.driver)
+        half = browser.find("#map").size
+        corner = (6 - half["width"] // 2, 6 - half["height"] // 2)
+        pointer.move_to_element_with_offset(browser.find("#map"), *corner).perform()
+        assert "rack0: 2 nodes\n" in browser.text("#tip")
+        assert "cpu: 100 % of 32" in browser.text("#tip")
+        pointer.click().perform()
+        assert browser.find("#map").get_attribute("data-cells") == "2"
+        assert "rack0" in browser.text("#where")
+        half = browser.find("#map").size
+        corner = (6 - half["width"] // 2, 6 - half["height"] // 2)
+        pointer.move_to_element_with_offset(browser.find("#map"), *corner).click().perform()
+        browser.until("return document.querySelector('#node .name')?.textContent === 'rack0/n0'")
+        browser.find("#back").click()
+        assert not browser.find("#trail").is_displayed()
+
+
+def test_nodes_that_join_appear(browser: Browser, tmp_path: Path) -> None:
+    with served(tmp_path, cluster()) as server:
+        browser.open(server.port)
+        node = {"name": "new", "capacity": {"cpu": 2}, "domains": {"rack": "rack9"}}
+        post(server, "/v1/nodes", {"nodes": [node]})
+        browser.until("return document.getElementById('map').dataset.cells === '5'")
+        browser.find("#find").send_keys("new", Keys.ENTER)
+        browser.until("return document.querySelector('#node .name')?.textContent === 'new'")
+        post(server, "/v1/nodes/remove", {"nodes": ["new"]})
+        browser.until("return document.getElementById('map').dataset.cells === '4'")
+        assert browser.text("#status").startswith("Version")
 
 
 def test_the_keyboard_is_enough(browser: Browser, tmp_path: Path) -> None:
@@ -367,7 +404,7 @@ def test_text_stands_out_and_steps_of_colour_differ_in_lightness(
         browser.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", asked)
         try:
             browser.open(server.port)
-            tokens = ["text", "muted", "accent", "good", "bad", "card", "back"]
+            tokens = ["text", "muted", "accent", "good", "bad", "card", "back", "cell"]
             tokens += [f"{ramp}-{k}" for ramp in ("use", "power") for k in range(8)]
             light = dict(zip(tokens, map(luminance, browser.run(READ, tokens)), strict=True))
         finally:
@@ -375,6 +412,7 @@ def test_text_stands_out_and_steps_of_colour_differ_in_lightness(
     for name in ("text", "muted", "accent", "good", "bad"):
         for under in ("card", "back"):
             assert contrast(light[name], light[under]) >= 4.5, (name, under)
+    assert contrast(light["cell"], light["card"]) >= 3
     for ramp in ("use", "power"):
         steps = [light[f"{ramp}-{k}"] for k in range(8)]
         assert steps in (sorted(steps), sorted(steps, reverse=True))

@@ -187,6 +187,19 @@ def test_who_has_seen_this_version_costs_the_writer_nothing(
         assert after.json["layout"] == first["overview"].json["layout"]
 
 
+def test_the_layout_is_another_one_where_nodes_are_others(tmp_path: Path) -> None:
+    with serving(tmp_path / "j") as client:
+        seen = [client.get("/v1/overview").json["layout"]]
+        for cpu in (2, 3):
+            node = {"name": "new", "capacity": {"cpu": cpu}}
+            assert client.post("/v1/nodes", {"nodes": [node]}).status == 200
+            seen.append(client.get("/v1/overview").json["layout"])
+            assert client.get("/v1/cluster").json["layout"] == seen[-1]
+            assert client.post("/v1/nodes/remove", {"nodes": ["new"]}).status == 200
+        assert len({*seen}) == 3
+        assert client.get("/v1/overview").json["layout"] == seen[0]
+
+
 # -- decisions and figures -------------------------------------------------------------------------
 
 

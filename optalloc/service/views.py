@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache, partial
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -60,10 +61,10 @@ def _scope(columns: Columns, scope: str) -> s.Scope:
     return s.Scope(domains=domains, domain=domain.tolist())
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=1)
 def layout(columns: Columns) -> int:
     """A number that tells clusters with other nodes apart."""
-    return zlib.crc32("\n".join(columns.node_names).encode("utf-8", "surrogatepass"))
+    return zlib.crc32(msgspec.json.encode(columns.instance.nodes))
 
 
 def overview(oracle: Oracle) -> Callable[[], s.Overview]:

@@ -8,7 +8,7 @@ const single = (title, name, told, floor) => ({ title, names: [name], told, floo
 const CHARTS = [
   { title: "In use", names: null, told: percent, floor: 1 },
   single("Power", "power_w", watts, 1),
-  single("Gap to the best known to be possible", "gap", percent, 0.01),
+  single("Gap to what is proven possible", "gap", percent, 0.01),
   single("Fragmentation", "fragmentation", percent, 0.01),
   single("Requests waiting", "queue", amount, 1),
   single("Tasks running", "tasks", amount, 1),

@@ -32,6 +32,8 @@ export function options(select, pairs) {
 
 const numbers = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 export const amount = (x) => numbers.format(x);
+const shorter = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+export const short = (x) => (x >= 1e5 ? shorter.format(x) : amount(x));
 export const percent = (x) => `${(100 * x).toFixed(x > 0 && x < 0.0995 ? 1 : 0)} %`;
 export const watts = (x) => (x >= 1e6 ? `${amount(x / 1e6)} MW` : x >= 1e4 ? `${amount(x / 1e3)} kW` : `${amount(Math.round(x))} W`);
 export const counted = (n, word) => `${amount(n)} ${word}${n === 1 ? "" : "s"}`;

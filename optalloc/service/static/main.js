@@ -3,7 +3,7 @@
 import { ask, forgetAnswer, hasToken, useToken } from "./ask.js";
 import { drawCharts } from "./charts.js";
 import { drawDecisions } from "./decisions.js";
-import { $, amount, el, options, percent, share, watts } from "./dom.js";
+import { $, amount, el, options, percent, share, short, watts } from "./dom.js";
 import { ClusterMap, STEPS } from "./map.js";
 import { showDomain, shownNode, showNode } from "./node.js";
 import { explain, listen, prepare } from "./why.js";
@@ -186,7 +186,7 @@ function tiles() {
     tile("Requests waiting", amount(queue)),
     ...(state.power_w == null ? [] : [tile("Power", watts(state.power_w))]),
     ...Object.entries(state.resources).map(([name, { capacity, used }]) => tile(
-      `${name} in use`, percent(share(used, capacity)), `of ${amount(capacity)}`,
+      `${name} in use`, percent(share(used, capacity)), `of ${short(capacity)}`,
       el("meter", { min: 0, max: capacity || 1, value: used, "aria-label": `${name} in use` }))));
   changed();
 }

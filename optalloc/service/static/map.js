@@ -160,9 +160,9 @@ export class ClusterMap {
       steps.forEach((mine, k) => mine === s && paint.fillRect(this.xs[k], this.ys[k], inner, inner));
     }
     paint.lineWidth = 1;
-    paint.strokeStyle = token("--line");
+    paint.strokeStyle = token("--cell");
     this.cells.forEach((_, k) => {
-      if (this.size >= 7 || steps[k] === 0) paint.strokeRect(this.xs[k] + 0.5, this.ys[k] + 0.5, inner - 1, inner - 1);
+      if (steps[k] < 2) paint.strokeRect(this.xs[k] + 0.5, this.ys[k] + 0.5, inner - 1, inner - 1);
     });
     paint.fillStyle = token("--muted");
     paint.font = "11px system-ui, 'DejaVu Sans', sans-serif";

@@ -13,7 +13,16 @@ export async function showNode(name) {
   forgetAnswer(path);
   try {
     const node = await ask(path);
-    if (shown === name) $("node-body").replaceChildren(...parts(node));
+    if (shown !== name) return;
+    const before = $("node-body").querySelector(".scroll");
+    const there = { top: before?.scrollTop ?? 0, held: before?.contains(document.activeElement) };
+    const same = $("node-body").dataset.node === name;
+    $("node-body").replaceChildren(...parts(node));
+    $("node-body").dataset.node = name;
+    const after = $("node-body").querySelector(".scroll");
+    if (!same) $("map-said").textContent = `${name}: ${counted(node.tasks, "task")}, shown under Node`;
+    else if (after) after.scrollTop = there.top;
+    if (same && there.held) after?.focus({ preventScroll: true });
   } catch (error) {
     $("node-body").replaceChildren(el("p", { class: "error" }, error.message));
     if (error.status === 401) throw error;

@@ -45,7 +45,7 @@ def test_all_at_once_is_one_by_one(rule: str) -> None:
         task, placed = oracle.task(names[0]), [oracle.where(name) for name in names]
         kind = at_once._kind(task)
         assert all(map(same, read_all(kind, placed), map(kind.read, placed)))
-        bulk.put(kind, placed, [{}] * len(placed))
+        bulk.put(kind, placed, [{}] * len(placed), lambda *_: None)
         other = one_by_one._kind(task)
         for one in placed:
             other.put(other.read(one))

@@ -79,6 +79,50 @@ def test_a_slow_body_does_not_hold_it_up(instance: Path, tmp_path: Path) -> None
     assert server.stop() == 0
 
 
+def closes(server: Server, text: bytes) -> bool:
+    """Whether the server closes a connection on which some text comes."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as link:
+        try:
+            link.sendall(text)
+            while link.recv(1 << 16):
+                pass
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it was closed before all was read
+    return True
+
+
+GET = b"GET /v1/state HTTP/1.1\r\nHost: x\r\n"
+POST = b"POST /v1/place HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+ENDLESS = {
+    "path": b"GET /" + b"x" * 2**20,
+    "header": GET + b"A: " + b"x" * 2**20,
+    "headers": GET + b"A: 1\r\n" * 2**17,
+    "chunk": POST + b"\r\n2;" + b"x" * 2**20,
+    "trailer": POST + b'\r\nc\r\n{"tasks":[]}\r\n0\r\n' + b"A: 1\r\n" * 2**17,
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_does_not_end_is_refused_before_it_fills_memory(
+    what: str, instance: Path, tmp_path: Path
+) -> None:
+    server = Server(instance, tmp_path / "j", "--request-time", "600")
+    assert closes(server, ENDLESS[what])
+    assert ask(server, "GET", "/v1/state")[0] == 200
+    assert server.stop() == 0
+
+
+def test_what_comes_after_a_body_is_no_header(instance: Path, tmp_path: Path) -> None:
+    server = Server(instance, tmp_path / "j")
+    body = placing(drawn(random.Random(0), "a", gang=False))
+    text = b"%b\r\n%x\r\n%b\r\n0\r\nIf-Match: 99\r\n\r\n" % (POST, len(body), body)
+    with Connection(server.port) as link:
+        link.socket.sendall(text)
+        status, said = link.answer()
+    assert (status, json.loads(said)["version"]) == (200, 1)
+    assert server.stop() == 0
+
+
 def test_it_speaks_tls(instance: Path, tmp_path: Path) -> None:
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     made = subprocess.run(

@@ -19,6 +19,10 @@ Held = Mapping[str, tuple[int, ...]]
 """Numbers of devices by node name, as in `Decision`; some on nodes that are not named."""
 
 
+Done = Callable[[Kind, list[Run]], None]
+"""What is called with where tasks of a kind run, in their order, when they have all they need."""
+
+
 class Bulk:
     """Puts tasks where a snapshot says that they run, whatever rules say.
 
@@ -27,10 +31,12 @@ class Bulk:
     """
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[Callable[[Run], Run], list[Run], int]] = []
+        self._waiting: list[tuple[Kind, list[Run], list[int], Done]] = []
 
-    def put(self, kind: Kind, placed: Sequence[Placed], devices: Sequence[Held]) -> list[Run]:
-        """Put tasks of a kind; those that lack devices get them in `finish`, in the same list.
+    def put(
+        self, kind: Kind, placed: Sequence[Placed], devices: Sequence[Held], done: Done
+    ) -> None:
+        """Put tasks of a kind; where some lack devices, `finish` goes on with them.
 
         Where counters serve a single task of the kind alone, one after the other; else what all
         of them use is summed first, so that each counter changes once.
@@ -41,17 +47,17 @@ class Bulk:
             For a place at which a task of the kind cannot be, and devices that are not free.
         """
         many = Many.read(kind, placed, devices)
-        runs = many.runs()
-        lacking = many.lacking()
+        runs, lacking = many.runs(), many.lacking()
         if kind.apart:
             for k in sorted({*range(len(runs))}.difference(lacking)):
                 runs[k] = kind.put_surely(runs[k])
         else:
             many.count()
             many.use()
-        later = kind.put_surely if kind.apart else kind.deal
-        self._waiting += [(later, runs, k) for k in lacking]
-        return runs
+        if lacking:
+            self._waiting.append((kind, runs, lacking, done))
+        else:
+            done(kind, runs)
 
     def finish(self) -> None:
         """Choose devices for tasks that lack some.
@@ -61,8 +67,10 @@ class Bulk:
         OptallocError
             Where none are free.
         """
-        for later, runs, k in self._waiting:
-            runs[k] = later(runs[k])
+        for kind, runs, lacking, done in self._waiting:
+            for k in lacking:
+                runs[k] = kind.put_surely(runs[k]) if kind.apart else kind.deal(runs[k])
+            done(kind, runs)
         self._waiting.clear()
 
 

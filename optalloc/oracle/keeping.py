@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -51,17 +52,17 @@ def restore(made: Oracle, snapshot: Snapshot) -> None:
     kinds: dict[bytes, list[Task]] = {}
     for task in snapshot.tasks:
         kinds.setdefault(made._key(task), []).append(task)
-    bulk, put = Bulk(), []
+    bulk, runs = Bulk(), dict[str, Run]()
+
+    def done(tasks: list[Task], kind: Kind, put: list[Run]) -> None:
+        _count(made, kind, put)
+        runs.update(zip((task.name for task in tasks), put, strict=True))
+
     for tasks in kinds.values():
         placed = [snapshot.placements[task.name] for task in tasks]
         devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
-        kind = _kind(made, tasks[0])
-        put.append((tasks, kind, bulk.put(kind, placed, devices)))
+        bulk.put(_kind(made, tasks[0]), placed, devices, partial(done, tasks))
     bulk.finish()
-    runs: dict[str, Run] = {}
-    for tasks, kind, found in put:
-        _count(made, kind, found)
-        runs.update(zip((task.name for task in tasks), found, strict=True))
     for task in snapshot.tasks:
         made._enter(Live(task, runs[task.name]))
     made._set_closed(snapshot.closed, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 from starlette.applications import Starlette
@@ -27,6 +29,7 @@ from optalloc.service import asked as a
 from optalloc.service import commands
 from optalloc.service.errors import Refused, refused
 from optalloc.service.logs import LOG, REQUESTS, log
+from optalloc.service.mailbox import Mailbox
 from optalloc.service.metrics import Metrics
 from optalloc.service.openapi import DEADLINE, KEY, KNOWN, VERSION, document
 from optalloc.service.page import Page
@@ -96,6 +99,7 @@ class Service:
         self._encode = msgspec.json.Encoder()
         self.watch = Watch()
         self._told: dict[str, tuple[str, bytes]] = {}
+        self._mailboxes = WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox]()
 
     def app(self) -> ASGIApp:
         """The application for a server."""
@@ -114,10 +118,22 @@ class Service:
         )
         app.router.redirect_slashes = False
 
+        # Most requests need no routing.
+        straight: dict[tuple[Any, Any], ASGIApp] = {
+            (path.method, path.path): partial(self._straight, path)
+            for path in ROUTES
+            if "{" not in path.path
+        }
+
         async def observed(scope: Scope, receive: Receive, send: Send) -> None:
-            await self._observed(app, scope, receive, send)
+            asked = scope.get("method"), scope.get("path")
+            await self._observed(straight.get(asked, app), scope, receive, send)
 
         return observed
+
+    async def _straight(self, path: Path, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._answer(path, Request(scope, receive, send))
+        await answer(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -158,16 +174,16 @@ class Service:
         await app(scope, receive, told)
         seconds = time.perf_counter() - started
         path = scope.get("optalloc_path", "other")
-        self.metrics.seconds.labels(path).observe(seconds)
-        self.metrics.requests.labels(path, str(status)).inc()
-        log(
-            "request",
-            REQUESTS,
-            method=scope["method"],
-            path=path,
-            status=status,
-            ms=round(1000 * seconds, 3),
-        )
+        self.metrics.answered(path, status, seconds)
+        if REQUESTS.isEnabledFor(logging.INFO):
+            log(
+                "request",
+                REQUESTS,
+                method=scope["method"],
+                path=path,
+                status=status,
+                ms=round(1000 * seconds, 3),
+            )
 
     async def _no_route(self, _: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -304,13 +320,16 @@ class Service:
 
     async def _carried_out(self, command: Command) -> Any:
         """Wait for the writer; at the deadline only where it has not begun to carry it out."""
-        reply = asyncio.wrap_future(self.writer.submit(command))
+        loop = asyncio.get_running_loop()
+        waits: asyncio.Future[Any] = loop.create_future()
+        mailbox = self._mailboxes.setdefault(loop, Mailbox())
+        self.writer.submit(command).add_done_callback(partial(mailbox.post, waits))
         left = max(command.turn.deadline - time.monotonic(), 0)
-        done, _ = await asyncio.wait({reply}, timeout=left)
-        if not done and command.turn.expire():
-            reply.add_done_callback(lambda r: r.cancelled() or r.exception())
-            raise Refused(503, "the deadline has passed and nothing was decided", retry=True)
-        return await reply
+        timer = loop.call_later(left, _expire, command, waits)
+        try:
+            return await waits
+        finally:
+            timer.cancel()
 
     # -- what a request states -----------------------------------------------------------------
 
@@ -439,6 +458,13 @@ class Service:
 
 def _carry_out(run: Callable[..., Any], asked: Any, turn: Turn, oracle: Any) -> Any:
     return run(oracle, asked, turn)
+
+
+def _expire(command: Command, waits: asyncio.Future[Any]) -> None:
+    """Stop waiting for the writer at the deadline, if it has not begun."""
+    if not waits.done() and command.turn.expire():
+        said = "the deadline has passed and nothing was decided"
+        waits.set_exception(Refused(503, said, retry=True))
 
 
 def _ask(run: Callable[..., Any], arguments: list[str], oracle: Any) -> Any:

@@ -1,15 +1,20 @@
-"""Connections of the server: those that only wait are closed."""
+"""Connections of the server: parsed by compiled code, in bounded memory and time."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+HEAD = 64 * 1024
+"""Bytes of a request's head, and those between two pieces of its body or after the last."""
 
 
-class Connection(H11Protocol):
+class Connection(HttpToolsProtocol):
     """A connection whose client has to state its requests, and to read its answers, in time.
+
+    Heads that do not end are answered by 400, where the parser would keep all of them.
 
     Attributes
     ----------
@@ -24,6 +29,10 @@ class Connection(H11Protocol):
         super().__init__(*given, **named)
         self._asking: asyncio.TimerHandle | None = None
         self._reading: asyncio.TimerHandle | None = None
+        self._waits_since = 0.0
+        self._read, self._in_head = 0, True
+
+    # -- in time -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -40,13 +49,19 @@ class Connection(H11Protocol):
         self._wait()
 
     def _wait(self) -> None:
-        if self._asking is not None:
-            self._asking.cancel()
-        self._asking = self.loop.call_later(self.seconds, self._late)
+        self._waits_since = self.loop.time()
+        if self._asking is None:
+            self._asking = self.loop.call_later(self.seconds, self._late)
 
     def _late(self) -> None:
+        self._asking = None
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
+        if cycle is not None and not cycle.response_complete:
+            return
+        left = self._waits_since + self.seconds - self.loop.time()
+        if left > 0:
+            self._asking = self.loop.call_later(left, self._late)
+        else:
             self.transport.abort()
 
     def pause_writing(self) -> None:
@@ -67,6 +82,35 @@ class Connection(H11Protocol):
             self.transport.abort()
         else:
             self._follow(left)
+
+    # -- in bounded memory ---------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self._read += len(data)
+        super().data_received(data)
+        if self._read > HEAD and not self.transport.is_closing():
+            self.send_400_response(f"expected a head of at most {HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # Those after a body are no part of what is asked.
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._read, self._in_head = 0, False
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._read = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._read = 0
+        super().on_message_complete()
 
 
 def connection_within(seconds: float) -> type[Connection]:

@@ -27,6 +27,7 @@ class Metrics:
             ["path", "status"],
             registry=registry,
         )
+        self._answered: dict[tuple[str, int], tuple[Histogram, Counter]] = {}
         self.placed = Counter("optalloc_placed_tasks", "Tasks placed.", registry=registry)
         self.refused = Counter("optalloc_refused_tasks", "Tasks refused.", registry=registry)
         self.failures = Counter("optalloc_failures", "Internal errors.", registry=registry)
@@ -44,6 +45,16 @@ class Metrics:
             "optalloc_capacity", "Capacity by resource.", ["resource"], registry=registry
         )
         self._power = Gauge("optalloc_power_watts", "Power drawn.", registry=registry)
+
+    def answered(self, path: str, status: int, seconds: float) -> None:
+        """Count an answer, and how long it took."""
+        mine = self._answered.get((path, status))
+        if mine is None:
+            mine = self.seconds.labels(path), self.requests.labels(path, str(status))
+            self._answered[path, status] = mine
+        took, number = mine
+        took.observe(seconds)
+        number.inc()
 
     def text(self, now: Standing | None, queue: int) -> bytes:
         """All of them in Prometheus' text format.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 from optalloc.oracle.answers import Snapshot
@@ -60,7 +61,7 @@ class Path:
         """Whether who has the answer already is told so (``If-None-Match``)."""
         return self.how in ("view", "watch")
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What metrics and the published description call it."""
         return self.path.removeprefix("/v1").strip("/").replace("/", "-").partition("-{")[0]

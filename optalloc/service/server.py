@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import ipaddress
 import signal
@@ -123,6 +124,8 @@ def serve(settings: Settings) -> None:
         settings.tokens,
         settings.accept_end,
     )
+    # What runs now stays: a look through all of it for garbage would hold everybody up.
+    gc.freeze()
     try:
         listening = _listen(settings.host, settings.port)
         config = uvicorn.Config(
@@ -136,7 +139,6 @@ def serve(settings: Settings) -> None:
             proxy_headers=False,
             limit_concurrency=CONNECTIONS,
             timeout_graceful_shutdown=GRACE_S,
-            h11_max_incomplete_event_size=64 * 1024,
             ssl_certfile=settings.certificate,
             ssl_keyfile=settings.key,
         )

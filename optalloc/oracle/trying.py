@@ -8,10 +8,11 @@ import numpy as np
 
 from optalloc.engines.greedy_terms import Tracked, violation
 from optalloc.instance.errors import OptallocError
-from optalloc.oracle.answers import Decision
+from optalloc.oracle.answers import Decision, Unverified
 
 if TYPE_CHECKING:
-    from optalloc.oracle.oracle import Live, Oracle
+    from optalloc.oracle.kinds import Live
+    from optalloc.oracle.oracle import Oracle
 
 
 def levels(oracle: Oracle) -> tuple[int, ...]:
@@ -56,7 +57,10 @@ class Trial:
         self._remember(name)
         task = self.oracle.task(name)
         self.oracle.release(name)
-        return isinstance(self.oracle.place(task)[0], Decision)
+        try:
+            return isinstance(self.oracle.place(task)[0], Decision)
+        except Unverified:
+            return False
 
     def move(self, move: Decision) -> str:
         """Let a task run elsewhere; what is wrong where it cannot."""
@@ -69,11 +73,8 @@ class Trial:
 
     def back(self) -> None:
         """Let all run where it ran at first, whatever rules say."""
-        oracle = self.oracle
-        oracle.release(*(name for name in self._before if name in oracle._live))
-        for old in self._before.values():
-            oracle._add(old.task, oracle._kind(old.task).put(old.run))
-        oracle.version = self._version
+        self.oracle._return([*self._before.values()])
+        self.oracle.version = self._version
 
     def _remember(self, name: str) -> None:
         if name not in self._before:

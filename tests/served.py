@@ -12,6 +12,7 @@ from typing import Any
 
 from optalloc import Instance, Node, Task, policies
 from optalloc.service.app import Limits, Service
+from optalloc.service.improving import Improving
 from optalloc.service.server import open_service
 
 
@@ -108,9 +109,17 @@ def serving(
     instance: Instance | None = None,
     limits: Limits | None = None,
     tokens: Path | None = None,
+    improving: Improving | None = None,
 ) -> Iterator[Client]:
     """A service on a journal, closed afterwards."""
-    service = open_service(instance or cluster(), "", journal, limits or Limits(), tokens)
+    service = open_service(
+        instance or cluster(),
+        "",
+        journal,
+        limits or Limits(),
+        tokens,
+        improving=improving or Improving(),
+    )
     try:
         yield Client(service)
     finally:

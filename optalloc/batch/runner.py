@@ -133,7 +133,7 @@ class _Solve:
         self._peak_mib = 0.0
         self._limit: str | None = None
         self._files = ExitStack()
-        self._answer, self._said = (self._files.enter_context(_scratch()) for _ in range(2))
+        self._answer, self._said = (self._files.enter_context(scratch()) for _ in range(2))
         self._process = subprocess.Popen(
             settings.worker,
             stdin=subprocess.PIPE,
@@ -214,7 +214,7 @@ class _Solve:
             return msgspec.json.decode(self._answer.read(), type=Outcome)
         except msgspec.DecodeError:
             return Outcome(
-                error=Failure(kind="signal", message=_death(code), detail=_tail(self._said))
+                error=Failure(kind="signal", message=death(code), detail=tail(self._said))
             )
 
     def _over(self) -> str:
@@ -224,7 +224,7 @@ class _Solve:
         return f"ended after {self._elapsed():.1f} s, its time limit is {self.job.time_limit:g} s"
 
 
-def _scratch() -> IO[bytes]:
+def scratch() -> IO[bytes]:
     """A file that is gone when it is closed: unlike a pipe it never blocks its writer."""
     return tempfile.TemporaryFile()
 
@@ -250,7 +250,8 @@ def _fields(outcome: Outcome, elapsed: float, limit: str | None) -> dict[str, An
     }
 
 
-def _death(code: int) -> str:
+def death(code: int) -> str:
+    """Say how a process ended that did not answer."""
     if code >= 0:
         return f"ended with exit code {code} and without an answer"
     name = signal.Signals(-code).name
@@ -258,7 +259,8 @@ def _death(code: int) -> str:
     return f"ended by {name}{likely}"
 
 
-def _tail(file: IO[bytes]) -> str:
+def tail(file: IO[bytes]) -> str:
+    """The last that a process wrote."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - TAIL))
     return file.read().decode(errors="replace")

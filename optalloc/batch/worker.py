@@ -81,7 +81,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)
     order = msgspec.json.decode(_line(), type=Order)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     outcome = run(order)
     with os.fdopen(answer, "wb") as file:
         file.write(msgspec.json.encode(outcome, enc_hook=lambda value: value.item()))
@@ -98,7 +98,8 @@ def _line() -> bytes:
     return text
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
+    """Wait until standard input is closed, then end with the process group that this one leads."""
     while os.read(0, 1 << 10):
         pass
     if os.getpgrp() == os.getpid():

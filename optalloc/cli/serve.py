@@ -59,6 +59,32 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     metavar="SECONDS",
     help="Longest time of a request.",
 )
+@click.option(
+    "--improve",
+    type=float,
+    callback=options.positive,
+    metavar="SECONDS",
+    help="Look for better places all the while, so long at a time; else on request only.",
+)
+@click.option(
+    "--max-moves",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    metavar="N",
+    help="Most replicas that a plan moves.",
+)
+@click.option(
+    "--apply-moves/--propose-moves",
+    default=False,
+    help="Whether plans are carried out at once; by default they are only proposed.",
+)
+@click.option(
+    "--improve-memory",
+    type=click.FloatRange(1),
+    metavar="MIB",
+    help="Memory of the search; by default half of what is available.",
+)
 @click.option("--log-requests/--no-log-requests", default=True, help="Log every request.")
 @options.objective
 def serve(  # noqa: PLR0913  (one per option)
@@ -71,6 +97,10 @@ def serve(  # noqa: PLR0913  (one per option)
     task_limit: int,
     queue: int,
     seconds: float,
+    improve: float | None,
+    max_moves: int,
+    apply_moves: bool,
+    improve_memory: float | None,
     journal: Path,
     accept_end: bool,
     tokens: Path | None,
@@ -89,6 +119,7 @@ def serve(  # noqa: PLR0913  (one per option)
     try:
         from optalloc.service import logs, server
         from optalloc.service.app import Limits
+        from optalloc.service.improving import Improving
     except ModuleNotFoundError as error:
         needed = f"expected the packages of 'optalloc[service]', and {error.name!r} is missing"
         raise OptallocError(needed) from None
@@ -101,6 +132,12 @@ def serve(  # noqa: PLR0913  (one per option)
             host=listen[0],
             port=listen[1],
             limits=limits,
+            improving=Improving(
+                seconds=improve or 0.0,
+                max_moves=max_moves,
+                apply=apply_moves,
+                memory_mib=improve_memory,
+            ),
             journal=journal,
             accept_end=accept_end,
             tokens=tokens,

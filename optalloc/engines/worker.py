@@ -88,7 +88,7 @@ class Worker:
             stderr=subprocess.PIPE,
             pass_fds=[model.fileno()],
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_path())},
+            env=environment(),
         )
         self._errors: list[bytes] = []
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -170,11 +170,11 @@ def _close(stream: IO[bytes]) -> None:
         stream.close()
 
 
-def _import_path() -> list[str]:
-    """Where the child finds this package and what it needs."""
-    package = str(Path(__file__).parents[2])
+def environment() -> dict[str, str]:
+    """Variables of a child: it finds this package and what that needs."""
     inherited = os.environ.get("PYTHONPATH", "")
-    return [package, *([inherited] if inherited else [])]
+    path = [str(Path(__file__).parents[2]), *([inherited] if inherited else [])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def _write(stream: IO[bytes], message: Any) -> None:

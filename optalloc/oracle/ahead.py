@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from optalloc.instance.model import Instance, Node, Task
+from optalloc.oracle.fragmenting import Fragments
 from optalloc.oracle.oracle import Oracle
 
 
@@ -12,3 +13,6 @@ def compile_policies() -> None:
     task = Task(name="a", demand={"device": 0.5})
     oracle.expect(task)
     oracle.place(task)
+    sample = Fragments().take(oracle, [task])
+    assert sample is not None
+    Fragments().share(sample)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
+from optalloc.engines.protocol import Clock
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Instance, Task
 from optalloc.oracle.answers import Decision
+from optalloc.oracle.bounding import bounds, gaps
+from optalloc.oracle.replacing import moved, place_anew
 from optalloc.policies import Moves
-from optalloc.solution import Placed, name_placement
+from optalloc.solution import Placed, name_placement, read_placement
 from optalloc.verify import verify
 
 if TYPE_CHECKING:
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
 
 BUDGET = "move budget"
 """Name of the policy that counts moves."""
+REPLACING_SHARE, SEARCH_SHARE = 0.4, 0.5
+"""Parts of the time left for placing anew, and then for a search with engines; the rest is for
+bounds."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -31,6 +38,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         For `Oracle.move`. A task may move twice: first out of the way, to a third place.
     before, after
         Value of each level of the objective, in its unit, by name.
+    bound
+        What is proven of the levels, those of which something is: no placement of the same tasks
+        is better in the first one, nor in a later one where the earlier ones are at their bounds,
+        however much moves.
+    gap
+        Of `before` to it, ``|value - bound| / max(one quantum, |value|)``, up to the first level
+        that is not at its bound.
     freed
         Nodes on which something runs before and nothing after.
     left_out
@@ -42,6 +56,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     moves: tuple[Decision, ...] = ()
     before: dict[str, float] = {}
     after: dict[str, float] = {}
+    bound: dict[str, float] = {}
+    gap: dict[str, float] = {}
     freed: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     version: int = 0
@@ -49,7 +65,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def improve(
     oracle: Oracle,
-    seconds: float,
+    seconds: float | None,
     max_moves: int,
     threads: int | None = None,
     deterministic: bool = False,
@@ -61,27 +77,54 @@ def improve(
     oracle
         Which is not changed.
     seconds
-        For the search.
+        For search and bounds; None for as long as the search takes, and no bounds.
     max_moves
         Most replicas that move; moves out of the way count as well.
     threads
         Of the search.
     deterministic
         The same plan for the same state: one solver (CP-SAT) searches, and `seconds` are those of
-        its own measure of work.
+        its own measure of work; without bounds.
 
     Returns
     -------
     Plan
         Without moves where nothing better was found, or none of it is better when it is reached.
     """
+    clock = Clock(math.inf if seconds is None or deterministic else seconds)
+    before = _values(oracle)
+    if not before:
+        return Plan(version=oracle.version)
+    levels, bound = oracle.ground.objective.levels, dict[str, float]()
+    found = Plan(before=before, after=before, version=oracle.version)
+    if max_moves > 0:
+        trial = oracle.fork()
+        target = place_anew(trial, Clock(clock.left * REPLACING_SHARE), max_moves)
+        found = plan(oracle, target, max_moves, before)
+        limit = None if seconds is None else min(seconds, clock.left) * SEARCH_SHARE
+        other = _searched(oracle, found, limit, max_moves, threads, deterministic)
+        found = other if other and _better(oracle, other.after, found.after) else found
+    if clock.left < math.inf:
+        bound = bounds(*oracle.instance(), oracle.ground.objective, clock.left, threads)
+    return msgspec.structs.replace(found, bound=bound, gap=gaps(before, bound, levels))
+
+
+def _searched(
+    oracle: Oracle,
+    known: Plan,
+    seconds: float | None,
+    max_moves: int,
+    threads: int | None,
+    deterministic: bool,
+) -> Plan | None:
+    """Solve the instance in which so much may move, from what is known already."""
     from optalloc.solving import solve
 
-    before = _values(oracle)
-    if not before or max_moves < 1:
-        return Plan(before=before, after=before, version=oracle.version)
     instance, placement = oracle.instance()
     asked = _to_move(instance, oracle, max_moves)
+    if known.moves:
+        where = {name: oracle.where(name) for name in oracle.tasks()}
+        placement = read_placement(instance, where | {m.task: m.placed for m in known.moves})
     # Of placements that are as good, the one that takes fewest moves.
     text = f"{oracle.ground.objective.text} > {BUDGET}"
     result = solve(
@@ -94,20 +137,38 @@ def improve(
         deterministic=deterministic,
     )
     if result.placement is None:
-        return Plan(before=before, after=before, version=oracle.version)
-    return plan(oracle, name_placement(asked, result.placement), max_moves)
+        return None
+    found = name_placement(asked, result.placement)
+    changed = {name: placed for name, placed in found.items() if oracle.where(name) != placed}
+    return plan(oracle, changed, max_moves, known.before)
 
 
-def plan(oracle: Oracle, target: dict[str, Placed], max_moves: int) -> Plan:
+def plan(
+    oracle: Oracle,
+    target: dict[str, Placed],
+    max_moves: int,
+    before: dict[str, float] | None = None,
+) -> Plan:
     """Order the moves that lead to a placement; what cannot be reached is left out.
 
     A move that does not fit yet waits for others. Where all wait for each other, one of them goes
     to a third place first.
+
+    Parameters
+    ----------
+    oracle
+        Which is not changed.
+    target
+        Where tasks are to run; the others stay.
+    max_moves
+        Most replicas that move.
+    before
+        Value of each level now, where that is known.
     """
-    before = _values(oracle)
+    before = _values(oracle) if before is None else before
     trial = oracle.fork()
     moves = list(_steps(trial, target, max_moves))
-    after = _values(trial)
+    after = _values(trial) if moves else before
     if not _better(trial, after, before):
         return Plan(before=before, after=before, version=oracle.version)
     unreached = tuple(name for name, placed in target.items() if trial.where(name) != placed)
@@ -128,7 +189,7 @@ def _steps(trial: Oracle, target: dict[str, Placed], max_moves: int) -> Iterator
     while waiting:
         done = []
         for name in waiting:
-            size = _moved(trial.where(name), target[name])
+            size = moved(trial.where(name), target[name])
             step = Decision(
                 task=name, nodes=target[name].nodes, configuration=target[name].configuration
             )
@@ -164,12 +225,6 @@ def _aside(trial: Oracle, waiting: list[str], staged: set[str], left: int) -> It
         found = trial.elsewhere(name)
         if found is not None and _moves(trial, found):
             yield found
-
-
-def _moved(now: Placed, then: Placed) -> int:
-    """Replicas that move."""
-    stay = sum(min(number, now.nodes.get(node, 0)) for node, number in then.nodes.items())
-    return max(sum(then.nodes.values()) - stay, 1)
 
 
 def _to_move(instance: Instance, oracle: Oracle, max_moves: int) -> Instance:

@@ -26,8 +26,9 @@ from optalloc.instance.model import Node, Task
 from optalloc.instance.schema_walk import Walk
 from optalloc.oracle.answers import Unverified
 from optalloc.service import asked as a
-from optalloc.service import commands
 from optalloc.service.errors import Refused, refused
+from optalloc.service.figures import Figures
+from optalloc.service.improving import Improver
 from optalloc.service.logs import LOG, REQUESTS, log
 from optalloc.service.mailbox import Mailbox
 from optalloc.service.metrics import Metrics
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from optalloc.oracle.improving import Plan
 
 NO_JSON = msgspec.DecodeError, UnicodeDecodeError, RecursionError
 LONGEST_KEY = 200
@@ -89,12 +92,20 @@ class Service:
         Who may do what; None: everybody may do everything.
     limits
         What requests may take.
+    improver
+        Looks for better places.
     """
 
     def __init__(
-        self, writer: Writer, tokens: Tokens | None, limits: Limits, metrics: Metrics
+        self,
+        writer: Writer,
+        tokens: Tokens | None,
+        limits: Limits,
+        metrics: Metrics,
+        improver: Improver,
     ) -> None:
         self.writer, self.tokens, self.limits, self.metrics = writer, tokens, limits, metrics
+        self.improver, self.figures = improver, Figures(writer, improver)
         self._aside, self._copies = ThreadPoolExecutor(1, "aside"), 0
         self._encode = msgspec.json.Encoder()
         self.watch = Watch()
@@ -156,6 +167,7 @@ class Service:
 
     def close(self) -> None:
         """Answer what is under way, and close the journal."""
+        self.improver.close()
         self._aside.shutdown()
         self.writer.close()
 
@@ -236,6 +248,9 @@ class Service:
             case "metrics":
                 text = self.metrics.text(await self._standing(), self.writer.waiting)
                 return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+            case "plan":
+                planned = self.improver.planned()
+                return self._made(planned, planned.version)
             case "readyz" if self.writer.lost:
                 raise Refused(503, "the journal cannot be written")
         return self._made(a.Health(status="ok"), None)
@@ -243,10 +258,10 @@ class Service:
     async def _standing(self) -> a.Standing | None:
         turn = Turn(self.limits.seconds)
         try:
-            found: a.Standing = await self._carried_out(Command(commands.standing, turn))
-            return found
+            found = await self._carried_out(Command(self.figures.take, turn))
         except Refused:
             return None
+        return await asyncio.to_thread(self.figures.told, *found)
 
     async def _of_oracle(self, path: Path, request: Request) -> Response:
         started, turn = time.perf_counter(), Turn(self._seconds(request))
@@ -254,6 +269,8 @@ class Service:
             return await self._viewed(path, request, turn)
         body = await self._body(request, turn)
         asked = self._asked(path, body)
+        if path.how == "improve":
+            return await self._improved(request, asked, turn)
         if path.how == "change":
             command = self._change(path, request, body, asked, turn)
             reply = await self._carried_out(command)
@@ -265,6 +282,8 @@ class Service:
             return await self._on_a_copy(run, path.copied, turn)
         run = partial(_ask, path.run, [*request.path_params.values()])
         answer = await self._carried_out(Command(run, turn))
+        if isinstance(answer, a.Standing):
+            answer = self.figures.told(answer)
         return self._made(answer, answer.version)
 
     async def _viewed(self, path: Path, request: Request, turn: Turn) -> Response:
@@ -302,6 +321,14 @@ class Service:
             else:
                 work.add_done_callback(self._copied)
 
+    async def _improved(self, request: Request, asked: a.Improve, turn: Turn) -> Response:
+        """Look for better places in a process of its own, which may take longer than others."""
+        if DEADLINE not in request.headers:
+            turn.deadline += self.improver.longest(asked.seconds)
+        work = asyncio.wrap_future(self.improver.improve(asked, turn))
+        plan: Plan = await self._in_time(work, turn)
+        return self._made(plan, plan.version)
+
     def _copied(self, _: Any) -> None:
         self._copies -= 1
 
@@ -334,7 +361,7 @@ class Service:
     # -- what a request states -----------------------------------------------------------------
 
     def _change(self, path: Path, request: Request, body: bytes, asked: Any, turn: Turn) -> Command:
-        assert path.run is not None
+        run = self.improver.apply if path.run is None else path.run
         key = request.headers.get(KEY)
         if key is not None and not 0 < len(key) <= LONGEST_KEY:
             raise Refused(400, f"expected {KEY} of 1 to {LONGEST_KEY} characters")
@@ -342,7 +369,7 @@ class Service:
         if expected is not None and not re.fullmatch(r'\d{1,18}|"\d{1,18}"', expected, re.ASCII):
             raise Refused(400, f"expected a version as {VERSION}, got {expected!r}")
         return Command(
-            run=partial(_carry_out, path.run, asked, turn),
+            run=partial(_carry_out, run, asked, turn),
             turn=turn,
             key=key,
             asked=b"%b %b" % (path.name.encode(), body),
@@ -378,8 +405,8 @@ class Service:
     def _asked(self, path: Path, body: bytes) -> Any:
         if path.asked is None:
             return a.Nothing()
-        if path.asked is a.Nothing and not body:
-            return a.Nothing()
+        if path.bodiless and not body:
+            return path.asked()
         try:
             asked = msgspec.json.decode(body, type=path.asked)
         except msgspec.ValidationError as error:

@@ -6,6 +6,7 @@ import msgspec
 
 from optalloc.instance.model import Node, Task
 from optalloc.oracle.answers import Decision, Refusal
+from optalloc.oracle.improving import Plan
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -145,6 +146,33 @@ class WhatIf(Body, frozen=True):
     together: bool = False
 
 
+class Improve(Body, frozen=True):
+    """Look for better places of what runs.
+
+    Parameters
+    ----------
+    seconds
+        For the search; the answer takes longer by what it takes to read the state and to check.
+    max_moves
+        Most replicas that move.
+    """
+
+    seconds: float
+    max_moves: int = 32
+
+
+class Apply(Body, frozen=True):
+    """Carry out the plan found last.
+
+    Parameters
+    ----------
+    version
+        The plan's version, where only this plan is meant.
+    """
+
+    version: int | None = None
+
+
 class Nothing(Body, frozen=True):
     """No fields."""
 
@@ -201,6 +229,47 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     nodes: dict[str, int]
     configuration: str = ""
     devices: dict[str, tuple[int, ...]] = {}
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """What the improver proposes.
+
+    Parameters
+    ----------
+    version
+        Version of the state now.
+    plan
+        The plan found last, with the version of the state for which it holds; null where there is
+        none, or it was applied.
+    age_s
+        Seconds since it was found.
+    last
+        How the improver's last run ended: ``better``, ``nothing``, ``crashed``, ``timed-out`` or
+        ``out-of-memory``; empty before the first.
+    """
+
+    version: int
+    plan: Plan | None = None
+    age_s: float | None = None
+    last: str = ""
+
+
+class Applied(msgspec.Struct, frozen=True, kw_only=True):
+    """What was carried out of a plan.
+
+    Parameters
+    ----------
+    version
+        Version of the state.
+    moved
+        Where the tasks run now that moved.
+    dropped
+        Tasks that were to move and did not, or not all the way, each with the reason.
+    """
+
+    version: int
+    moved: tuple[Decision, ...] = ()
+    dropped: tuple[Refusal, ...] = ()
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):

@@ -98,7 +98,7 @@ def _operation(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:
         found["responses"]["304"] = {"description": "That answer still holds."}
     if path.asked is not None:
         content = {"application/json": {"schema": schemas[path.asked]}}
-        found["requestBody"] = {"required": path.asked is not a.Nothing, "content": content}
+        found["requestBody"] = {"required": not path.bodiless, "content": content}
     if path.role:
         found["security"] = [{"token": []}]
         found["description"] = f"Takes the role {Role(path.role).name.lower()}."

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from optalloc.oracle.answers import Snapshot
+from optalloc.oracle.improving import Plan
 from optalloc.oracle.oracle import Oracle
 from optalloc.service import asked as a
 from optalloc.service import commands, views
@@ -15,7 +16,7 @@ from optalloc.service import shown as s
 from optalloc.service.tokens import Role
 from optalloc.service.watching import Watch
 
-How = Literal["change", "ask", "fork", "view", "watch", "service"]
+How = Literal["change", "ask", "fork", "view", "watch", "improve", "service"]
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,14 @@ class Path:
         ``change``: changes the oracle. ``ask``: reads it, between two changes. ``fork``: works on
         a copy, while changes go on. ``view``: copies arrays between two changes, and puts them
         into words while changes go on, once a version. ``watch``: what the service remembers.
-        ``service``: the service answers it itself.
+        ``improve``: asks the improver. ``service``: the service answers it itself.
     answer
         Type of the answer's body; None for text.
     asked
         Type of the request's body; None where there is none.
     run
         Function of the oracle and the request (or of what is remembered and the number of
-        requests that wait) that carries it out.
+        requests that wait) that carries it out; None where the service or the improver does.
     copied
         Makes the copy on which it works.
     """
@@ -60,6 +61,11 @@ class Path:
     def tagged(self) -> bool:
         """Whether who has the answer already is told so (``If-None-Match``)."""
         return self.how in ("view", "watch")
+
+    @property
+    def bodiless(self) -> bool:
+        """Whether a request without a body is one that states nothing."""
+        return self.asked in (a.Nothing, a.Apply)
 
     @cached_property
     def name(self) -> str:
@@ -211,6 +217,24 @@ ROUTES = (
         a.Verdict,
         a.Nothing,
         commands.check,
+    ),
+    Path(
+        "POST",
+        "/v1/improve",
+        Role.READ,
+        "Look for better places of what runs, and for moves that lead there.",
+        "improve",
+        Plan,
+        a.Improve,
+    ),
+    Path("GET", "/v1/plan", Role.READ, "The plan found last.", "service", a.Planned),
+    _change(
+        "plan/apply",
+        Role.PLACE,
+        "Carry out what still holds of the plan found last.",
+        None,
+        a.Apply,
+        a.Applied,
     ),
     Path("GET", "/healthz", Role.NOBODY, "Whether the process lives.", "service", a.Health),
     Path("GET", "/readyz", Role.NOBODY, "Whether it can decide.", "service", a.Health),

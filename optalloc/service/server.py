@@ -23,6 +23,7 @@ from optalloc.instance.model import Instance
 from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
 from optalloc.service.connections import connection_within
+from optalloc.service.improving import Improver, Improving
 from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
 from optalloc.service.metrics import Metrics
@@ -31,6 +32,8 @@ from optalloc.service.writer import Writer
 
 CONNECTIONS = 4_096
 GRACE_S, BACKLOG = 10, 1_024
+NEVER = Improving()
+"""Better places are looked for on request only."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class Settings:
         What requests may take.
     accept_end
         Whether to go on with a journal whose end may be missing.
+    improving
+        How better places are looked for.
     """
 
     instance: Path
@@ -67,6 +72,7 @@ class Settings:
     key: Path | None = None
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
     accept_end: bool = False
+    improving: Improving = NEVER
 
 
 def founding(instance: Instance, objective: str) -> Founding:
@@ -82,6 +88,7 @@ def open_service(
     limits: Limits,
     tokens: Path | None = None,
     accept_end: bool = False,
+    improving: Improving = NEVER,
 ) -> Service:
     """Start the writer on a journal; the application around it.
 
@@ -99,8 +106,8 @@ def open_service(
         except BaseException:
             kept.close()
             raise
-    service = Service(writer, known, limits, metrics)
-    writer.failed = service.failed
+    service = Service(writer, known, limits, metrics, Improver(writer, improving, metrics))
+    writer.failed, writer.committed = service.failed, metrics.commits.observe
     return service
 
 
@@ -123,6 +130,7 @@ def serve(settings: Settings) -> None:
         settings.limits,
         settings.tokens,
         settings.accept_end,
+        settings.improving,
     )
     # What runs now stays: a look through all of it for garbage would hold everybody up.
     gc.freeze()

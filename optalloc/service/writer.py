@@ -87,6 +87,8 @@ class Writer:
     ----------
     failed
         Told of an error that should not be.
+    committed
+        Told the seconds of each commit.
     lost
         Whether the journal could not be written.
     """
@@ -95,6 +97,7 @@ class Writer:
         self.instance, self.objective, self.journal = instance, objective, journal
         self.longest = queue
         self.failed: Callable[[BaseException], None] = lambda _: None
+        self.committed: Callable[[float], None] = lambda _: None
         self.oracle = self._restored()
         self.lost = self._ending = False
         self._sizes = (0, 0)
@@ -162,7 +165,9 @@ class Writer:
                         open_ = True
                     self.journal.append(entry, command.key)
             if open_:
+                began = time.perf_counter()
                 self.journal.commit()
+                self.committed(time.perf_counter() - began)
         except Exception as error:  # noqa: BLE001  (the disk: nothing may be acknowledged now)
             self.lost = True
             self.failed(error)

@@ -60,7 +60,8 @@ class Fuzz:
         _, text = self.link.ask("GET", "/openapi.json")
         self.document = Document(text)
         _, text = self.ask("GET", "/v1/snapshot")
-        nodes = [node["name"] for node in json.loads(text)["instance"]["nodes"]]
+        self.nodes: list[str] = [n["name"] for n in json.loads(text)["instance"]["nodes"]]
+        nodes = self.nodes
         texts = {"node": nodes, "demand": ["cpu", "memory", "device"], "within": ["rack", "site"],
                  "close": nodes, "open": nodes, "devices": nodes, "": NAMES}  # fmt: skip
         self.drawer = Drawer(self.document, self.rng, texts)
@@ -84,7 +85,7 @@ class Fuzz:
                     raise
         raise AssertionError
 
-    def standing(self) -> bytes:
+    def standing(self) -> dict[str, Any]:
         """The state; it must pass the checker, and nothing may have failed."""
         status, text = self.ask("POST", "/v1/verify")
         if status != 200 or not json.loads(text)["feasible"]:
@@ -92,7 +93,9 @@ class Fuzz:
         _, metrics = self.ask("GET", "/metrics")
         if b"\noptalloc_failures_total 0.0\n" not in metrics:
             self.wrong.append("failures are counted in the metrics")
-        return self.ask("GET", "/v1/snapshot")[1]
+        found: dict[str, Any] = json.loads(self.ask("GET", "/v1/snapshot")[1])
+        # Tasks that are moved, or not, may change their order.
+        return found | {"tasks": sorted(found["tasks"], key=lambda task: str(task["name"]))}
 
     # -- along the description -----------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from benchmarks.service import filled
 from benchmarks.service_damage import file_cuts, flips, log_cuts
 from benchmarks.service_fuzz import hostile
 from benchmarks.service_kills import Kills
+from benchmarks.service_mixed import grown
 
 PARTS = 8
 
@@ -54,6 +55,14 @@ def _hostile(context: Context, size: int) -> Row:
     return {"what": "hostile", **found}
 
 
+def _memory(context: Context, few: int, many: int) -> Row:
+    folder = _folder(context)
+    file, journal = filled(folder, 32, 100)
+    found = grown(file, journal, few, many, context.seeds[0])
+    shutil.rmtree(folder)
+    return {"what": "memory", **found}
+
+
 def _cases(context: Context) -> list[Case]:
     small = context.smoke
     return [
@@ -61,6 +70,9 @@ def _cases(context: Context) -> list[Case]:
         *_cuts(2 if small else 50, 997 if small else 1),
         Case("flips", partial(_flips, 50, 20 if small else 20_000, context.seeds[0])),
         Case("hostile", partial(_hostile, context, 150 if small else 10_000)),
+        Case(
+            "memory", partial(_memory, context, 40 if small else 20_000, 85 if small else 200_000)
+        ),
     ]
 
 
@@ -69,6 +81,7 @@ WRONG = {
     "cuts": (("wrong",), "journal cut at every byte of its last 50 transactions: not told"),
     "flips": (("wrong",), "journal with one byte changed: not told"),
     "hostile": (("wrong",), "hostile requests: failures, and answers that are not described"),
+    "memory": (("wrong",), "the same: among 200,000 mixed requests"),
 }
 """Fields that count what is wrong, and what a figure says of them."""
 
@@ -81,6 +94,12 @@ def _figures(rows: Sequence[Row]) -> list[Figure]:
         detail = _told(mine) if mine else ""
         counted = len(mine), PARTS + 1 if what == "cuts" else 1
         found.append(Figure(name, wrong, "", at_most(0), counted, detail, sound=True))
+    rises = [100 * (r["many_mb"] / r["few_mb"] - 1) for r in rows if r["what"] == "memory"]
+    name = "memory after 200,000 mixed requests over that after 20,000"
+    detail = "".join(
+        f"{r['few_mb']:.3g} and {r['many_mb']:.3g} MB" for r in rows if r["what"] == "memory"
+    )
+    found.append(Figure(name, max(rises, default=None), "%", at_most(10), (len(rises), 1), detail))
     return found
 
 
@@ -89,7 +108,7 @@ def _told(rows: Sequence[Row]) -> str:
     if rows[0]["what"] == "kills":
         during = f"{total['early']} of them as it started"
         return f"{total['kills']} kills, {during}; {total['acknowledged']} acknowledged"
-    if rows[0]["what"] == "hostile":
+    if "answers" in rows[0]:
         answers = ", ".join(f"{n} x {status}" for status, n in rows[0]["answers"].items())
         return f"{total['requests']} requests: {answers}"
     damaged = total["whole"] + total["refused"] + total["wrong"]

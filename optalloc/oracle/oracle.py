@@ -30,13 +30,11 @@ from optalloc.oracle.answers import (
 from optalloc.oracle.checking import Checker
 from optalloc.oracle.ground import Ground
 from optalloc.oracle.improving import Plan, improve
-from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run
+from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run, kinds_kept
 from optalloc.oracle.ledger import Use
 from optalloc.oracle.refusing import why_not
 from optalloc.solution import Placed, read_placement
 
-KINDS = 2_000
-"""Kinds of requests that are kept formulated."""
 ANY = "task"
 """Name under which kinds are formulated."""
 SECONDS = 60.0
@@ -453,7 +451,7 @@ class Oracle:
         if kind is None:
             # Names are the same for all of a kind, so that none is checked with the first only.
             kind = self._kinds[key] = Kind(self.ground, replace(task, name=ANY))
-            while len(self._kinds) > KINDS:
+            while len(self._kinds) > kinds_kept(self.ground.problem.nodes):
                 self._kinds.popitem(last=False)
         self._kinds.move_to_end(key)
         return kind
@@ -577,13 +575,15 @@ class Oracle:
         return found
 
     def _placed(self, live: Live) -> Placed:
-        problem, run = self._kind(live.task).problem, live.run
+        run, configuration = live.run, ""
+        if live.task.configurations:
+            problem = self._kind(live.task).problem
+            configuration = problem.columns.row_name(int(problem.choice_row[run.choice]))
         names = self.ground.problem.columns.node_names
         nodes: dict[str, int] = {}
         for n, count in zip(run.node.tolist(), run.replicas.tolist(), strict=True):
             nodes[names[n]] = nodes.get(names[n], 0) + count
-        row = int(problem.choice_row[run.choice])
-        return Placed(nodes=nodes, configuration=problem.columns.row_name(row))
+        return Placed(nodes=nodes, configuration=configuration)
 
     def _placements(self) -> dict[str, Placed]:
         return {name: self._placed(live) for name, live in self._live.items()}

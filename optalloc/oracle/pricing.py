@@ -66,21 +66,22 @@ class Prices:
         devices : (classes,)
             Of all nodes of a class.
         """
-        number = np.bincount(parts[parts < WHOLE], share[parts < WHOLE], WHOLE)
-        number[0] = 0.0
+        small = (parts > 0) & (parts < WHOLE)
+        number: FloatArray = np.zeros(WHOLE)
+        np.add.at(number, parts[small], share[small])
         sizes = np.sort(np.argsort(-number, kind="stable")[: min(SIZES, np.count_nonzero(number))])
         mean = np.array([np.average(needs[parts == s], 0, share[parts == s]) for s in sizes])
         mean = mean.reshape(sizes.size, needs.shape[1])
         worth, last, used = _packed(sizes.astype(np.int64), number[sizes])
         filling = np.zeros((WHOLE + 1, needs.shape[1]))
         for room in range(1, WHOLE):
-            k = last[room]
+            k = int(last[room])
             filling[room] = filling[room - sizes[k]] + mean[k] if k >= 0 else filling[room - 1]
         devices_used = used + (share * (parts // WHOLE)).sum()
         if devices_used > 0:
             filling[WHOLE] = (share * (parts > 0)) @ needs / devices_used
-        room = devices @ may
-        asked = np.divide(share * parts, room, out=np.zeros(share.size), where=room > 0)
+        found = devices @ may
+        asked = np.divide(share * parts, found, out=np.zeros(share.size), where=found > 0)
         scarcity = may @ asked
         return cls(worth, filling, scarcity / max(scarcity.max(initial=0.0), 1e-300))
 

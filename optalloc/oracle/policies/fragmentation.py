@@ -29,6 +29,8 @@ BoolArray = NDArray[np.bool_]
 
 RECENT, FIRST = 10_000, 100
 """How many of the last requests are the mix, and after how many there is one."""
+AS_CHEAP = 0.01
+"""Devices by which a price may be higher and counts as the same."""
 MOST = 400
 """Kinds of requests in a mix; rarer ones are left out."""
 SEQUENCES, LENGTH = 32, 20
@@ -98,7 +100,8 @@ class Mix:
         needs = needs.reshape(share.size, -1)
         parts = np.array([request.parts for request, _ in found], np.int64)
         class_of = class_of.ravel().astype(np.int64)
-        held = np.bincount(class_of, devices, may.shape[0])
+        held = np.zeros(may.shape[0])
+        np.add.at(held, class_of, devices)
         weight = share * np.sqrt(np.maximum(parts / WHOLE, 1))
         prices = Prices.of(needs, parts, share, may, held)
         return cls(needs, parts, weight, class_of, may, sequences, prices)
@@ -217,6 +220,32 @@ class Fragmentation(Ranking):
         if not isinstance(known, Known) or known.seen[node] != self.changes[node]:
             return None
         return (int(known.at[node]),) if known.at[node] >= 0 else None
+
+    def waits(self, kind: Kind, nodes: IntArray | None = None) -> bool:
+        """Whether no device in use takes a part at no higher price than a whole one would.
+
+        What needs no device waits too, and several devices do not.
+        """
+        block = kind.single_block
+        if self.mix is None or self.ground.devices is None or block is None:
+            return False
+        from optalloc.oracle.expecting import STEP
+
+        mix, problem = self.mix, kind.problem
+        known = self._known(kind.state, block, mix)
+        allowed = problem.node_mask[problem.allowed.row_kind[int(problem.block_row[block])]]
+        every = np.arange(allowed.size) if nodes is None else nodes
+        found = every[allowed[every] & ~self.ground.closed[every]]
+        part = int(known.part[found].max(initial=0))
+        if not 0 < part < WHOLE:
+            return part == 0
+        stale = found[known.seen[found] != self.changes[found]]
+        if stale.size:
+            self._evaluate(known, stale)
+        price = mix.prices.scarcity[mix.class_of[found]] * mix.prices.new(part)
+        cheap = known.price[found] <= np.floor((price + AS_CHEAP) / STEP + 0.5)
+        used = self.ground.devices.free[found, known.at[found]] < WHOLE
+        return not np.any(cheap & used & (known.at[found] >= 0))
 
     def _known(self, state: Counting, block: int, mix: Mix) -> Known:
         row = int(state.problem.block_row[block])

@@ -22,7 +22,7 @@ from scipy.optimize import linprog
 from benchmarks.contract import Benchmark, Case, Context, Figure, Row, at_least, at_most
 from benchmarks.fresh import fresh
 from optalloc import Instance, Node, Task
-from optalloc.oracle import Decision, Oracle
+from optalloc.oracle import Decision, Oracle, Queue
 from optalloc.verify import verify
 
 FOLDER = "alibaba_gpu"
@@ -100,14 +100,12 @@ def online(oracle: Oracle, tasks: Iterable[Task]) -> float:
 
 
 def queued(oracle: Oracle, tasks: Iterable[Task]) -> float:
-    """Let requests wait until so many newer ones have arrived; the largest are asked for first."""
-    given, waiting = 0.0, list[Task]()
-    for task in tasks:
-        waiting.append(task)
-        if len(waiting) > WAITS:
-            given += online(oracle, sorted(waiting, key=size, reverse=True))
-            waiting.clear()
-    return given + online(oracle, sorted(waiting, key=size, reverse=True))
+    """Let requests wait until so many newer ones have arrived; devices given away."""
+    asked = list(tasks)
+    queue, sizes = Queue(oracle, WAITS), {task.name: size(task) for task in asked}
+    answers = [answer for task in asked for answer in queue.ask(task)]
+    answers += queue.flush()
+    return sum(sizes[answer.task] for answer in answers if isinstance(answer, Decision))
 
 
 WAYS = {"online": online, "queued": queued}

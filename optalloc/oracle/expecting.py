@@ -1,8 +1,10 @@
 """What more requests of a mix would find on a node, compiled.
 
-A node's state is what is free of its resources and devices. Its loss is the free capacity of
-devices that the next requests cannot use, as FGD states it (Weng et al., USENIX ATC'23), and a part
-of what random sequences of requests leave, which counts how far the capacity reaches.
+A node's state is what is free of its resources and devices. What a request takes of their worth
+to others is its price: see `optalloc.oracle.pricing`. Where prices are about the same the loss
+decides: the free capacity of devices that the next requests cannot use, as FGD states it (Weng et
+al., USENIX ATC'23), and a part of what random sequences of requests leave, which counts how far the
+capacity reaches.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from optalloc.mapping.compiled.base import compiled
 from optalloc.oracle.devices import WHOLE
+from optalloc.oracle.pricing import worth_of
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -19,10 +22,14 @@ BoolArray = NDArray[np.bool_]
 
 WORST = np.inf
 """Of nodes that cannot take it."""
-AHEAD = 0.2
+AHEAD = 0.3
 """Weight of what sequences leave."""
-CLOSE = 40.0
+CLOSE = 20.0
 """Losses are rounded to multiples of it, in parts of a device."""
+STEP = 0.02
+"""Prices are rounded to multiples of it, in devices."""
+FIRST = 2.0**20
+"""How much more a step of the price counts than a step of the loss."""
 
 
 @compiled
@@ -119,7 +126,7 @@ def left_over(
 
 
 @compiled
-def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
+def losses(  # noqa: PLR0912, PLR0913, PLR0917 (arrays alone are fast to hand over)
     nodes: IntArray,
     free: IntArray,
     devices: IntArray,
@@ -129,12 +136,16 @@ def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
     part: IntArray,
     needs: IntArray,
     parts: IntArray,
-    share: FloatArray,
+    weight: FloatArray,
     sequences: IntArray,
+    worth: FloatArray,
+    filling: FloatArray,
+    scarcity: FloatArray,
     value: FloatArray,
+    price: FloatArray,
     at: IntArray,
 ) -> None:
-    """What a replica adds to the loss of some nodes, and the device that it gets, if a part of one.
+    """What a replica takes of some nodes, and the device that it gets, if a part of one.
 
     Parameters
     ----------
@@ -148,15 +159,18 @@ def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
         Class of each node, and where the kinds of the mix may run.
     need, part : (nodes, resources), (nodes,)
         What the replica needs of resources and of devices.
-    needs, parts, share
-        The same of the kinds of the mix, and the share of each.
+    needs, parts, weight
+        The same of the kinds of the mix, and how much each counts.
     sequences : (number, length)
         Of kinds.
-    value, at : (nodes,)
-        Where to write them.
+    worth, filling, scarcity
+        As in `optalloc.oracle.pricing.Prices`.
+    value, price, at : (nodes,)
+        Where to write them: the price in steps, and in the value the loss after it.
     """
     rest, ahead = np.empty(free.shape[1], np.int64), np.empty(devices.shape[1], np.int64)
     after, mine = np.empty(free.shape[1], np.int64), np.empty(devices.shape[1], np.int64)
+    needed = np.empty(free.shape[1], np.float64)
     before = -1
     for i in range(nodes.size):
         n = nodes[i]
@@ -166,16 +180,19 @@ def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
         for d in range(devices.shape[1] if same else 0):
             same &= devices[n, d] == devices[before, d]
         if same:
-            value[n], at[n] = value[before], at[before]
+            value[n], price[n], at[n] = value[before], price[before], at[before]
             continue
-        before, here = n, may[class_of[n]]
-        value[n], at[n] = WORST, -1
+        before, here, scarce = n, may[class_of[n]], scarcity[class_of[n]]
+        value[n], price[n], at[n] = WORST, WORST, -1
+        if not reaches(need[n], free[n]):
+            continue
         for r in range(after.size):
             after[r] = free[n, r] - need[n, r]
-        old = unusable(free[n], devices[n], here, needs, parts, share) + AHEAD * left_over(
+        held = worth_of(free[n], devices[n], worth, filling, needed)
+        old = unusable(free[n], devices[n], here, needs, parts, weight) + AHEAD * left_over(
             free[n], devices[n], here, needs, parts, sequences, rest, ahead
         )
-        single = 0 < part[n] < WHOLE
+        single, least = 0 < part[n] < WHOLE, WORST
         for d in range(devices.shape[1] if single else 1):
             mine[:] = devices[n]
             if single:
@@ -187,13 +204,19 @@ def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
                 mine[d] -= part[n]
             elif part[n] and not take(part[n], mine):
                 continue
-            new = unusable(after, mine, here, needs, parts, share) + AHEAD * left_over(
+            taken = scarce * (held - worth_of(after, mine, worth, filling, needed))
+            steps = np.floor(taken / STEP + 0.5)
+            if steps > price[n]:
+                continue
+            new = unusable(after, mine, here, needs, parts, weight) + AHEAD * left_over(
                 after, mine, here, needs, parts, sequences, rest, ahead
             )
             change = new - old
-            close = abs(change - value[n]) < 1e-9
-            if (change < value[n] and not close) or (
-                close and single and devices[n, d] < devices[n, at[n]]
+            close = steps == price[n] and abs(change - least) < 1e-9
+            if (
+                steps < price[n]
+                or (change < least and not close)
+                or (close and single and devices[n, d] < devices[n, at[n]])
             ):
-                value[n], at[n] = change, d if single else -1
-        value[n] = np.floor(value[n] / CLOSE + 0.5)
+                price[n], least, at[n] = steps, change, d if single else -1
+        value[n] = price[n] * FIRST + np.floor(least / CLOSE + 0.5)

@@ -203,6 +203,16 @@ class Kind:
         options = np.flatnonzero(problem.choice_class == self._mine).tolist()
         return {problem.columns.row_name(int(problem.choice_row[c])): c for c in options}
 
+    @cached_property
+    def single_block(self) -> int | None:
+        """The block of the only replica in the only row; None where there are more."""
+        found = [*self.choices.values()]
+        problem = self.problem
+        if len(found) != 1 or problem.choice_replicas[found[0]] != 1:
+            return None
+        block = int(problem.choice_block[found[0]])
+        return block if problem.spots.of_choice[found[0]] < 0 else None
+
     @property
     def apart(self) -> bool:
         """Whether some counters serve one task of the kind alone."""

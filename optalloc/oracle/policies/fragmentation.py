@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from optalloc.engines.greedy_state import View
 from optalloc.oracle.answers import Mix as Seen
 from optalloc.oracle.counting import Counting
+from optalloc.oracle.devices import WHOLE
 from optalloc.oracle.policies.protocol import Policy, Ranking
+from optalloc.oracle.pricing import Prices
 
 if TYPE_CHECKING:
     from optalloc.instance.model import Task
@@ -27,9 +29,11 @@ BoolArray = NDArray[np.bool_]
 
 RECENT, FIRST = 10_000, 100
 """How many of the last requests are the mix, and after how many there is one."""
+AS_CHEAP = 0.01
+"""Devices by which a price may be higher and counts as the same."""
 MOST = 400
 """Kinds of requests in a mix; rarer ones are left out."""
-SEQUENCES, LENGTH = 64, 16
+SEQUENCES, LENGTH = 32, 20
 """How many sequences of requests are looked at, and how long they are."""
 
 
@@ -63,24 +67,27 @@ class Mix:
     ----------
     needs, parts : (kinds, resources), (kinds,)
         What each kind asks for.
-    share : (kinds,)
-        How frequent it is.
+    weight : (kinds,)
+        How much it counts: how frequent it is, and more for several devices of a node.
     class_of, may : (nodes,), (classes, kinds)
         Where the kinds may run, by classes of nodes.
     sequences : (number, length)
         Kinds of requests in random order.
+    prices
+        What free capacity is worth to them.
     """
 
     needs: IntArray
     parts: IntArray
-    share: FloatArray
+    weight: FloatArray
     class_of: IntArray
     may: BoolArray
     sequences: IntArray
+    prices: Prices
 
     @classmethod
-    def of(cls, requests: Counter[Request]) -> Mix:
-        """Count requests; the most frequent ones make the mix."""
+    def of(cls, requests: Counter[Request], devices: IntArray) -> Mix:
+        """Count requests; the most frequent ones make the mix, on nodes with so many devices."""
         found = requests.most_common(MOST)
         share = np.array([number for _, number in found], float) / requests.total()
         masks = np.array([np.frombuffer(request.nodes, bool) for request, _ in found])
@@ -89,14 +96,15 @@ class Mix:
         sequences = generator.choice(
             share.size, size=(SEQUENCES, LENGTH), p=share / share.sum()
         ).astype(np.int64)
-        return cls(
-            np.array([request.needs for request, _ in found], np.int64).reshape(share.size, -1),
-            np.array([request.parts for request, _ in found], np.int64),
-            share,
-            class_of.ravel().astype(np.int64),
-            may,
-            sequences,
-        )
+        needs = np.array([request.needs for request, _ in found], np.int64)
+        needs = needs.reshape(share.size, -1)
+        parts = np.array([request.parts for request, _ in found], np.int64)
+        class_of = class_of.ravel().astype(np.int64)
+        held = np.zeros(may.shape[0])
+        np.add.at(held, class_of, devices)
+        weight = share * np.sqrt(np.maximum(parts / WHOLE, 1))
+        prices = Prices.of(needs, parts, share, may, held)
+        return cls(needs, parts, weight, class_of, may, sequences, prices)
 
 
 class Known:
@@ -111,15 +119,15 @@ class Known:
 
     Attributes
     ----------
-    value, at : (nodes,)
-        What it adds to the loss, and the device that it gets.
+    value, price, at : (nodes,)
+        What it takes, as `optalloc.oracle.expecting.losses` says, and the device that it gets.
     seen : (nodes,)
         Changes of the node that it knows; -1 for none.
     """
 
     def __init__(self, mix: Mix, need: IntArray, part: IntArray) -> None:
         self.mix, self.need, self.part = mix, need, part
-        self.value = np.zeros(part.size)
+        self.value, self.price = np.zeros(part.size), np.zeros(part.size)
         self.at = np.full(part.size, -1, np.int64)
         self.seen = np.full(part.size, -1, np.int64)
 
@@ -137,6 +145,8 @@ class Fragmentation(Ranking):
         self._request_of: WeakKeyDictionary[Kind, list[Request]] = WeakKeyDictionary()
         device = ground.device_resource
         self._resources = [i for i in ground.hard_resources if i != device]
+        held = ground.capacity[:, device] if device is not None else self.changes
+        self._devices = held // WHOLE
 
     def forked(self, ground: Ground) -> Fragmentation:
         """The same, for a copy of what runs."""
@@ -164,7 +174,7 @@ class Fragmentation(Ranking):
             self._expect(requests)
 
     def _expect(self, requests: Counter[Request]) -> None:
-        self._counts, self.mix = requests, Mix.of(requests)
+        self._counts, self.mix = requests, Mix.of(requests, self._devices)
 
     def seen(self) -> Seen:
         """The last requests, and those of the mix."""
@@ -211,6 +221,32 @@ class Fragmentation(Ranking):
             return None
         return (int(known.at[node]),) if known.at[node] >= 0 else None
 
+    def waits(self, kind: Kind, nodes: IntArray | None = None) -> bool:
+        """Whether no device in use takes a part at no higher price than a whole one would.
+
+        What needs no device waits too, and several devices do not.
+        """
+        block = kind.single_block
+        if self.mix is None or self.ground.devices is None or block is None:
+            return False
+        from optalloc.oracle.expecting import STEP
+
+        mix, problem = self.mix, kind.problem
+        known = self._known(kind.state, block, mix)
+        allowed = problem.node_mask[problem.allowed.row_kind[int(problem.block_row[block])]]
+        every = np.arange(allowed.size) if nodes is None else nodes
+        found = every[allowed[every] & ~self.ground.closed[every]]
+        part = int(known.part[found].max(initial=0))
+        if not 0 < part < WHOLE:
+            return part == 0
+        stale = found[known.seen[found] != self.changes[found]]
+        if stale.size:
+            self._evaluate(known, stale)
+        price = mix.prices.scarcity[mix.class_of[found]] * mix.prices.new(part)
+        cheap = known.price[found] <= np.floor((price + AS_CHEAP) / STEP + 0.5)
+        used = self.ground.devices.free[found, known.at[found]] < WHOLE
+        return not np.any(cheap & used & (known.at[found] >= 0))
+
     def _known(self, state: Counting, block: int, mix: Mix) -> Known:
         row = int(state.problem.block_row[block])
         known = state.memo.get((id(self), row))
@@ -233,11 +269,12 @@ class Fragmentation(Ranking):
         from optalloc.oracle.expecting import losses
 
         assert self.ground.devices is not None
-        mix = known.mix
+        mix, prices = known.mix, known.mix.prices
         free = np.ascontiguousarray(self.ground.free()[:, self._resources])
         losses(
             nodes, free, self.ground.devices.free, mix.class_of, mix.may, known.need, known.part,
-            mix.needs, mix.parts, mix.share, mix.sequences, known.value, known.at,
+            mix.needs, mix.parts, mix.weight, mix.sequences, prices.worth, prices.filling,
+            prices.scarcity, known.value, known.price, known.at,
         )  # fmt: skip
         known.seen[nodes] = self.changes[nodes]
 

@@ -71,6 +71,11 @@ class Ranking:
     def changed(self, nodes: IntArray) -> None:
         """Take notice that something came to some nodes, or went."""
 
+    def waits(self, kind: Kind, nodes: IntArray | None = None) -> bool:
+        """Whether a task had better wait for others, as far as some nodes offer; by default all."""
+        del kind, nodes
+        return False
+
     def forked(self, ground: Ground) -> Ranking:
         """The same, for a copy of what runs."""
         return type(self)(ground)

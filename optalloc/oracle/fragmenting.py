@@ -127,4 +127,4 @@ class Fragments:
                 self._known[key] = tuple(ranking._requests(kind))
             for request in self._known.get(key, ()):
                 counted[request] += number if request.parts else 0
-        return Mix.of(+counted) if +counted else None
+        return Mix.of(+counted, ranking._devices) if +counted else None

@@ -67,8 +67,8 @@ class Mix:
     ----------
     needs, parts : (kinds, resources), (kinds,)
         What each kind asks for.
-    weight : (kinds,)
-        How much it counts: how frequent it is, and more for several devices of a node.
+    share, weight : (kinds,), (kinds,)
+        How frequent it is, and how much it counts: more for several devices of a node.
     class_of, may : (nodes,), (classes, kinds)
         Where the kinds may run, by classes of nodes.
     sequences : (number, length)
@@ -79,6 +79,7 @@ class Mix:
 
     needs: IntArray
     parts: IntArray
+    share: FloatArray
     weight: FloatArray
     class_of: IntArray
     may: BoolArray
@@ -104,7 +105,7 @@ class Mix:
         np.add.at(held, class_of, devices)
         weight = share * np.sqrt(np.maximum(parts / WHOLE, 1))
         prices = Prices.of(needs, parts, share, may, held)
-        return cls(needs, parts, weight, class_of, may, sequences, prices)
+        return cls(needs, parts, share, weight, class_of, may, sequences, prices)
 
 
 class Known:

@@ -85,6 +85,25 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[
     metavar="MIB",
     help="Memory of the search; by default half of what is available.",
 )
+@click.option(
+    "--policy",
+    default="",
+    metavar="TEXT",
+    help="What decides between places that cost the same, such as 'gang > fragmentation'.",
+)
+@click.option(
+    "--expect",
+    type=options.FILE,
+    help="Instance file whose tasks are a sample of the requests to come, for 'fragmentation'.",
+)
+@click.option(
+    "--look-ahead",
+    type=click.FloatRange(0, 1_000),
+    default=0.0,
+    show_default=True,
+    metavar="MS",
+    help="Requests to place wait so long for others, to be decided together.",
+)
 @click.option("--log-requests/--no-log-requests", default=True, help="Log every request.")
 @options.objective
 def serve(  # noqa: PLR0913  (one per option)
@@ -106,6 +125,9 @@ def serve(  # noqa: PLR0913  (one per option)
     tokens: Path | None,
     certificate: Path | None,
     key: Path | None,
+    policy: str,
+    expect: Path | None,
+    look_ahead: float,
 ) -> int:
     """Answer over HTTP where tasks of INSTANCE's cluster go, and keep every decision.
 
@@ -143,6 +165,9 @@ def serve(  # noqa: PLR0913  (one per option)
             tokens=tokens,
             certificate=certificate,
             key=key,
+            policy=policy,
+            expect=expect,
+            look_ahead=look_ahead / 1000,
         )
     )
     return 0

@@ -61,7 +61,7 @@ def restore(made: Oracle, snapshot: Snapshot) -> None:
     for tasks in kinds.values():
         placed = [snapshot.placements[task.name] for task in tasks]
         devices = [snapshot.devices.get(task.name, NOWHERE) for task in tasks]
-        bulk.put(_kind(made, tasks[0]), placed, devices, partial(done, tasks))
+        bulk.put(kind_of(made, tasks[0]), placed, devices, partial(done, tasks))
     bulk.finish()
     for task in snapshot.tasks:
         made._enter(Live(task, runs[task.name]))
@@ -102,17 +102,17 @@ def _resume(made: Oracle, snapshot: Snapshot) -> None:
     """Let policies go by the requests that they knew; else by what runs."""
     for ranking in made.ground.rankings:
         if snapshot.mix is not None:
-            ranking.resume(snapshot.mix, [_kind(made, task) for task in snapshot.mix.tasks])
+            ranking.resume(snapshot.mix, [kind_of(made, task) for task in snapshot.mix.tasks])
             continue
         for task in snapshot.tasks:
             ranking.asked(made._kind(task))
 
 
-def _kind(made: Oracle, task: Task) -> Kind:
+def kind_of(made: Oracle, task: Task) -> Kind:
     """The kind of a task that is known; errors name it."""
     try:
         return made._kind(task)
     except InstanceError as error:
         here = f"task {task.name!r}"
         said = [(re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems]
-        raise InstanceError(said, "what runs or ran") from None
+        raise InstanceError(said, "the tasks that are known") from None

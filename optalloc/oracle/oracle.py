@@ -170,7 +170,7 @@ class Oracle:
         InstanceError, OptallocError
             For tasks that do not go with the cluster.
         """
-        kinds = [self._kind(task) for task in typed_tasks(tasks)]
+        kinds = [keeping.kind_of(self, task) for task in typed_tasks(tasks)]
         for ranking in self.ground.rankings:
             ranking.expect(kinds)
 

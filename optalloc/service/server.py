@@ -12,14 +12,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from msgspec.structs import replace
 
 from optalloc.instance.errors import OptallocError
 from optalloc.instance.files import dumps_instance, load_instance
-from optalloc.instance.model import Instance
+from optalloc.instance.model import Instance, Task
 from optalloc.instance.validation import collector_paused
 from optalloc.service.app import Limits, Service
 from optalloc.service.connections import connection_within
@@ -28,7 +30,7 @@ from optalloc.service.journal import Founding, Journal
 from optalloc.service.logs import log
 from optalloc.service.metrics import Metrics
 from optalloc.service.tokens import read_tokens
-from optalloc.service.writer import Writer
+from optalloc.service.writer import Choosing, Writer
 
 CONNECTIONS = 4_096
 GRACE_S, BACKLOG = 10, 1_024
@@ -60,6 +62,12 @@ class Settings:
         Whether to go on with a journal whose end may be missing.
     improving
         How better places are looked for.
+    policy
+        As for `Oracle`.
+    expect
+        File of an instance whose tasks are a sample of the requests to come.
+    look_ahead
+        Seconds for which a request to place waits for others.
     """
 
     instance: Path
@@ -73,6 +81,9 @@ class Settings:
     limits: Limits = Limits()  # noqa: RUF009  (frozen)
     accept_end: bool = False
     improving: Improving = NEVER
+    policy: str = ""
+    expect: Path | None = None
+    look_ahead: float = 0.0
 
 
 def founding(instance: Instance, objective: str) -> Founding:
@@ -89,6 +100,7 @@ def open_service(
     tokens: Path | None = None,
     accept_end: bool = False,
     improving: Improving = NEVER,
+    choosing: Choosing = Choosing(),  # noqa: B008  (frozen)
 ) -> Service:
     """Start the writer on a journal; the application around it.
 
@@ -102,7 +114,7 @@ def open_service(
     with collector_paused():
         kept = Journal(journal, founding(instance, objective), accept_end=accept_end)
         try:
-            writer = Writer(instance, objective, kept, limits.queue)
+            writer = Writer(instance, objective, kept, limits.queue, choosing)
         except BaseException:
             kept.close()
             raise
@@ -131,6 +143,7 @@ def serve(settings: Settings) -> None:
         settings.tokens,
         settings.accept_end,
         settings.improving,
+        Choosing(settings.policy, sample(settings.expect), settings.look_ahead),
     )
     # What runs now stays: a look through all of it for garbage would hold everybody up.
     gc.freeze()
@@ -165,6 +178,15 @@ def serve(settings: Settings) -> None:
     finally:
         service.close()
     log("ended", version=service.writer.oracle.version)
+
+
+def sample(file: Path | None) -> tuple[Task, ...]:
+    """The tasks of an instance file, each as often as it counts."""
+    if file is None:
+        return ()
+    tasks = load_instance(file).tasks
+    each = (repeat(replace(task, count=1), task.count) for task in tasks)
+    return tuple(chain.from_iterable(each))
 
 
 def check_address(settings: Settings) -> None:

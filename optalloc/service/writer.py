@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from optalloc.instance.errors import OptallocError
-from optalloc.instance.model import Instance
+from optalloc.instance.model import Instance, Task
 from optalloc.oracle.answers import Unverified
 from optalloc.oracle.oracle import Oracle
 from optalloc.service.asked import Answers
@@ -31,6 +31,25 @@ LONGEST = 0.025
 FEW, PAUSE = 6, 0.002
 """Where more requests shared the last two commits, so many seconds are waited for the next one."""
 LOST = "the journal cannot be written; nothing is answered until the service starts anew"
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How the oracle chooses.
+
+    Parameters
+    ----------
+    policy
+        What decides between places that cost the same, as for `Oracle`.
+    expected
+        A sample of the requests to come, for policies that look ahead.
+    look_ahead
+        Seconds for which a request to place waits for others, to be decided together.
+    """
+
+    policy: str = ""
+    expected: tuple[Task, ...] = ()
+    look_ahead: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +101,8 @@ class Writer:
         What has happened so far.
     queue
         Requests that may wait.
+    choosing
+        How the oracle chooses.
 
     Attributes
     ----------
@@ -93,7 +114,15 @@ class Writer:
         Whether the journal could not be written.
     """
 
-    def __init__(self, instance: Instance, objective: str, journal: Journal, queue: int) -> None:
+    def __init__(
+        self,
+        instance: Instance,
+        objective: str,
+        journal: Journal,
+        queue: int,
+        choosing: Choosing = Choosing(),
+    ) -> None:
+        self.choosing = choosing
         self.instance, self.objective, self.journal = instance, objective, journal
         self.longest = queue
         self.failed: Callable[[BaseException], None] = lambda _: None
@@ -228,7 +257,11 @@ class Writer:
 
     def _restored(self) -> Oracle:
         """The oracle as the journal has it, entries of the open transaction among it."""
-        return Oracle.restore(self.journal.state.snapshot(self.instance, self.objective))
+        state, policy = self.journal.state, self.choosing.policy
+        made = Oracle.restore(state.snapshot(self.instance, self.objective, policy))
+        if self.choosing.expected:
+            made.expect(*self.choosing.expected)
+        return made
 
 
 def _reply(answer: msgspec.Struct, body: bytes, version: int) -> Reply:

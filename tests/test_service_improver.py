@@ -303,7 +303,7 @@ def gone(found: processes.Running) -> bool:
 def test_no_process_outlives_the_server(number: signal.Signals, server: Server) -> None:
     found = until(lambda: started(server))
     server.process.send_signal(number)
-    server.process.communicate(timeout=60)
+    server.process.wait(60)
     assert server.process.returncode == (0 if number == signal.SIGTERM else -number)
     until(lambda: gone(found), 10)
 

@@ -78,13 +78,22 @@ class Queue:
             Whether some job was started.
         """
         started = False
-        heads = [(places[0], kind) for kind, places in enumerate(self._waiting) if places]
+        heads = [
+            (places[0], kind)
+            for kind, places in enumerate(self._waiting)
+            if places and (self._strict or not self._refused[kind])
+        ]
         heapify(heads)
+        fits: BoolArray | None = None
         while heads:
             place, kind = heappop(heads)
-            if self._starts(kind, place[-1], ask, may_fit):
-                started = True
+            if fits is None and self._size > 1:
+                fits = may_fit()
+            room = not self._refused[kind] and (fits is None or fits[kind])
+            if room and ask(kind, place[-1]):
+                started, fits = True, None
             elif not hopeless(kind, place[-1]):
+                self._refused[kind] = True
                 if self._strict:
                     return started
                 continue
@@ -93,17 +102,3 @@ class Queue:
             if self._waiting[kind]:
                 heappush(heads, (self._waiting[kind][0], kind))
         return started
-
-    def _starts(
-        self,
-        kind: int,
-        number: int,
-        ask: Callable[[int, int], bool],
-        may_fit: Callable[[], BoolArray],
-    ) -> bool:
-        """Start a job, if it was not refused since something left and there is room for it."""
-        if self._refused[kind] or (self._size > 1 and not may_fit()[kind]):
-            return False
-        fits = ask(kind, number)
-        self._refused[kind] = not fits
-        return fits

@@ -282,6 +282,10 @@ SERVICE = "optalloc.service"
 """The part whose dependencies are an extra."""
 
 
+NEEDED = {"uvicorn.protocols.http.httptools_impl": {"httptools"}}
+"""What modules of other packages need that those packages do not."""
+
+
 def foreign_imports(service: bool) -> set[str]:
     """Third-party packages that a part imports, anywhere in it, by their names on PyPI."""
     found: set[str] = set()
@@ -293,6 +297,7 @@ def foreign_imports(service: bool) -> set[str]:
                 found |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 found.add((node.module or "").partition(".")[0])
+                found |= NEEDED.get(node.module or "", set())
     return {NAMED.get(name, name) for name in found - sys.stdlib_module_names - {"optalloc"}}
 
 

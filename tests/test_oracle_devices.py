@@ -6,6 +6,7 @@ import random
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 from optalloc import (
@@ -18,7 +19,7 @@ from optalloc import (
     Task,
     solve,
 )
-from optalloc.oracle import Decision, Oracle, Refusal
+from optalloc.oracle import Decision, Oracle, Refusal, devices
 from optalloc.verify import verify
 
 GPUS = {"a": 4, "b": 4, "c": 2, "d": 8, "e": 0}
@@ -227,3 +228,32 @@ def test_solve_gives_a_part_of_a_device_a_whole_one() -> None:
     result = solve(Instance(nodes=nodes, tasks=tasks), deterministic=True)
     assert result.placement is not None
     assert result.placement.replicas.sum() == 2
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_room_that_is_kept_is_that_of_the_devices_as_they_are(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "ROOMS", 3)
+    monkeypatch.setattr(devices, "CHANGES", 9)
+    rng, every = random.Random(seed), np.arange(len(GPUS))
+    kept = devices.Devices(cluster())
+    shares = [
+        devices.Share(np.full(len(GPUS), parts), memory)
+        for parts, memory in ((100, 0), (500, 5_000), (1000, 0), (2000, 30_000), (0, 0))
+    ]
+    shares.append(devices.Share(np.array([1000, 500, 1000, 500, 1000]), 0))
+    used: list[tuple[devices.Share, int, tuple[int, ...]]] = []
+    for step in range(200):
+        share, node = rng.choice(shares), rng.randrange(len(GPUS))
+        found = kept.choose(share, node)
+        if used and rng.random() < 0.4:
+            kept.use(*used.pop(rng.randrange(len(used))), sign=-1)
+        elif found:
+            used.append((share, node, found))
+            kept.use(*used[-1])
+        if step == 100:
+            kept = kept.copied()
+        for asked in rng.sample(shares, 3):
+            nodes = every[:: rng.choice([1, 2])]
+            assert np.array_equal(kept.room(asked, nodes), kept.copied().room(asked, nodes))

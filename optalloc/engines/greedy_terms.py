@@ -458,7 +458,7 @@ def links_of(tracked: list[Tracked], terms: list[Term], classes: int) -> list[Li
 
 def _link(tracked: Tracked, placed: Placed, parts: IntArray, beside: bool) -> Link:
     inside = placed.domain[placed.domain >= 0]
-    apart = np.unique(inside).size == inside.size
+    apart = bool(np.bincount(inside, minlength=1).max() <= 1)
     base = None if placed.coefficient.parts else placed.coefficient.base * placed.scale
     everywhere = inside.size == placed.domain.size
     return Link(tracked, placed, parts, apart, everywhere, base, beside)

@@ -191,17 +191,31 @@ def _shortages(problem: Problem, row: int, sites: Sites, where: IntArray) -> lis
     free = sites.free[where][:, hard]
     # Replicas without demand fit a node that is overfull.
     short = np.where(need > 0, np.maximum(need - free, 0), 0)
-    lacking, inverse = np.unique(short > 0, axis=0, return_inverse=True)
+    lacking, alike = _alike(short > 0)
     found = []
     for k, line in enumerate(lacking):
         if line.any():
-            here = np.flatnonzero(inverse.ravel() == k)
+            here = np.flatnonzero(alike == k)
             parts = [
                 _shortage(columns, hard[j], need[here, j], free[here, j], sites.said)
                 for j in np.flatnonzero(line)
             ]
             found.append(Obstacle(where[here], " and ".join(parts)))
     return found
+
+
+def _alike(flags: BoolArray) -> tuple[BoolArray, IntArray]:
+    """List the different lines of flags in order, and which of them each line is."""
+    if not 1 <= flags.shape[1] <= 8:
+        lines, index = np.unique(flags, axis=0, return_inverse=True)
+        return lines, index.ravel()
+    # Up to eight flags are a byte: nothing needs to be sorted.
+    byte = np.packbits(flags, axis=1)[:, 0]
+    there = np.flatnonzero(np.bincount(byte, minlength=256))
+    position = np.zeros(256, np.int64)
+    position[there] = np.arange(there.size)
+    bits = np.unpackbits(there.astype(np.uint8)[:, None], axis=1, count=flags.shape[1])
+    return bits.astype(bool), position[byte]
 
 
 def _shortage(columns: Columns, resource: int, need: IntArray, free: IntArray, said: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,7 +79,7 @@ class Factored:
             lines[i + 1] = np.where(speaks, same.ravel()[part.index[rows]], -1)
         return np.stack(lines, axis=1)
 
-    @property
+    @cached_property
     def is_zero(self) -> bool:
         """Whether every value is 0."""
         return not self.base.any() and not any(p.values.any() for p in self.parts)

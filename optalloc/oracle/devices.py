@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ IntArray = NDArray[np.int64]
 
 WHOLE = 1000
 """Parts of a device that can be shared out."""
+ROOMS, CHANGES = 64, 5_000
+"""Shares for which the room on all nodes is kept, and changes since then."""
 ENOUGH = 1_000_000_000
 """Replicas on a node that devices do not limit."""
 
@@ -67,6 +70,12 @@ class Share:
             )
         return cls(parts, memory)
 
+    @cached_property
+    def same(self) -> int | None:
+        """The parts, where they are the same on all nodes."""
+        first = int(self.parts[0])
+        return first if bool(np.all(self.parts == first)) else None
+
     def number(self, node: int) -> int:
         """Devices of a replica on a node."""
         return -(-int(self.parts[node]) // WHOLE)
@@ -104,15 +113,38 @@ class Devices:
         there = np.arange(max(int(number.max(initial=0)), 1)) < number[:, None]
         self.free = np.where(there, WHOLE, 0).astype(np.int64)
         self.memory = np.where(there, memory[:, None], 0).astype(np.int64)
+        self._forget_rooms()
 
     def copied(self) -> Devices:
         """The same, to go on apart."""
         made = copy(self)
         made.free, made.memory = self.free.copy(), self.memory.copy()
+        made._forget_rooms()
         return made
 
     def room(self, share: Share, nodes: IntArray) -> IntArray:
-        """Replicas that the free devices of some nodes take."""
+        """Replicas that the free devices of some nodes take.
+
+        What replicas of a share find everywhere is kept, and looked at anew where devices changed.
+        """
+        if share.same is None:
+            return self._room(share, nodes)
+        room, seen = self._rooms.get((share.same, share.memory), (None, 0))
+        if room is None:
+            if len(self._rooms) >= ROOMS:
+                self._forget_rooms()
+            room = self._room(share, np.arange(share.parts.size, dtype=np.int64))
+        elif seen < len(self._changed):
+            changed = np.array(self._changed[seen:], np.int64)
+            room[changed] = self._room(share, changed)
+        self._rooms[share.same, share.memory] = room, len(self._changed)
+        return room[nodes]
+
+    def _forget_rooms(self) -> None:
+        self._rooms: dict[tuple[int, int], tuple[IntArray, int]] = {}
+        self._changed: list[int] = []
+
+    def _room(self, share: Share, nodes: IntArray) -> IntArray:
         parts, free = share.parts[nodes], self.free[nodes]
         fits = free // np.maximum(np.minimum(parts, WHOLE), 1)[:, None]
         if share.memory:
@@ -152,6 +184,9 @@ class Devices:
             self.free[node, d] -= parts
             if share.memory:
                 self.memory[node, d] -= sign * share.memory
+        self._changed.append(node)
+        if len(self._changed) > CHANGES:
+            self._forget_rooms()
 
     def use_many(self, node: IntArray, device: IntArray, parts: IntArray, memory: IntArray) -> int:
         """Let replicas use devices, of which they need so many parts in all, and memory on each.
@@ -173,4 +208,5 @@ class Devices:
         if lacks.size:
             return int(lacks[0])
         self.free[:], self.memory[:] = free, left
+        self._forget_rooms()
         return -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -265,6 +266,16 @@ def test_the_service_ends_while_the_improver_runs(tmp_path: Path) -> None:
         scatter(client)
         until(lambda: client.service.improver._runs)
     assert time.monotonic() - started < LONG_S
+
+
+def test_descendants_are_those_that_the_table_of_all_processes_has() -> None:
+    code = f"{SPAWNS}; {HANGS}"
+    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True) as child:
+        until(lambda: len(processes.descendants(child.pid)) == 2)
+        found = processes.descendants(child.pid)
+        assert found == processes.tree(child.pid, {}, processes.running())
+        processes.end(child.pid, found)
+    assert processes.descendants(child.pid) == {}
 
 
 # -- the real server -------------------------------------------------------------------------------

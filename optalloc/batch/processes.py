@@ -46,12 +46,34 @@ def _from_proc() -> Running:
         if not entry.isdigit():
             continue
         with suppress(OSError):
-            text = Path(f"/proc/{entry}/stat").read_text(encoding="utf-8", errors="replace")
-            # The name, in parentheses, may hold anything; the fields follow its end.
-            fields = text[text.rindex(")") + 2 :].split()
-            if fields[0] not in "ZX":
-                found[int(entry)] = Process(int(fields[1]), int(fields[2]), fields[19])
+            if (process := _stated(int(entry))) is not None:
+                found[int(entry)] = process
     return found
+
+
+def descendants(root: int) -> Running:
+    """Find a process and all that come from it, without a look at any other where that goes."""
+    if not Path(f"/proc/{root}/task/{root}/children").exists():
+        return tree(root, {}, running())
+    found: Running = {}
+    open_pids = [root]
+    while open_pids:
+        pid = open_pids.pop()
+        with suppress(OSError):
+            if (process := _stated(pid)) is not None:
+                found[pid] = process
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  (several times a second)
+                text = Path(f"/proc/{pid}/task/{thread}/children").read_text(encoding="ascii")
+                open_pids += map(int, text.split())
+    return found
+
+
+def _stated(pid: int) -> Process | None:
+    """Read what Linux says of a process; None for one that has ended and was not waited for."""
+    text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    # The name, in parentheses, may hold anything; the fields follow its end.
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] in "ZX" else Process(int(fields[1]), int(fields[2]), fields[19])
 
 
 def _from_ps() -> Running:

@@ -24,6 +24,8 @@ from optalloc.oracle.improving import Plan
 LENGTH = struct.Struct("<Q")
 MIB = 2**20
 PR_SET_PDEATHSIG = 1
+LOWEST = 19
+"""Niceness."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +80,7 @@ def main() -> None:
     os.dup2(2, 1)
     _die_with_parent()
     order = msgspec.json.decode(_piece(), type=Order)
-    os.nice(order.niceness)
+    _give_way(order.niceness)
     _limit(order.memory_mib)
     try:
         outcome = Outcome(plan=_improved(order), peak_mib=own_peak_mib())
@@ -128,6 +130,14 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() == 1:
         sys.exit("the parent is gone")
+
+
+def _give_way(niceness: int) -> None:
+    """Take a low priority; at the lowest one, run only while nobody else wants the processor."""
+    os.nice(niceness)
+    if niceness >= LOWEST:
+        with suppress(OSError, AttributeError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _limit(memory_mib: float | None) -> None:

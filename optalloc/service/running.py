@@ -152,8 +152,10 @@ class Run:
         if now - self._started > self._seconds:
             return "timed-out"
         if now >= self._next:
-            self._known = processes.tree(self._process.pid, self._known, processes.running())
-            self._peak = max(self._peak, processes.memory_mib(self._known))
+            now_there = processes.descendants(self._process.pid)
+            # Those whose parent has ended are no descendants, and are to be ended as well.
+            self._known |= now_there
+            self._peak = max(self._peak, processes.memory_mib(now_there))
             self._next = now + max(SAMPLE_S, (time.monotonic() - now) / SAMPLE_SHARE)
         over = self._memory is not None and self._peak > self._memory
         return "out-of-memory" if over else None

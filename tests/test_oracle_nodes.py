@@ -247,3 +247,24 @@ def test_only_empty_nodes_that_nothing_needs_can_be_removed() -> None:
     oracle.release("a")
     with pytest.raises(OptallocError, match="at least one node"):
         oracle.remove_nodes("n0", "n1")
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_snapshot_keeps_the_mix_so_that_it_goes_on_the_same(told: bool) -> None:
+    rng = random.Random(5)
+    oracle = Oracle(cluster(), policy="fragmentation")
+    if told:
+        oracle.expect(*(drawn(rng, f"e{k}") for k in range(9)))
+    for k in range(130):
+        oracle.place(Task(name=f"t{k}", demand={"device": rng.choice([0.25, 0.5]), "cpu": 0.1}))
+        oracle.release(*oracle.tasks()[:-4])
+    mix = oracle.snapshot().mix
+    assert mix is not None
+    assert mix.counts
+    assert mix.told is told
+    again = Oracle.restore(oracle.snapshot())
+    assert known(again) == known(oracle)
+    for k in range(40):
+        task = drawn(rng, f"u{k}")
+        assert again.place(task) == oracle.place(task)
+    assert known(again) == known(oracle)

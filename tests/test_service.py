@@ -248,7 +248,7 @@ def test_what_was_placed_when_the_deadline_passes_is_taken_away(tmp_path: Path) 
                 time.sleep(0.2)
             return answers
 
-        oracle.place = slowly  # type: ignore[method-assign]
+        oracle.place = slowly  # type: ignore[assignment,method-assign]
         body = {"tasks": [stated(f"t{i}") for i in range(5)]}
         assert client.post("/v1/place", body, optalloc_deadline_ms="150").status == 503
         assert len(turns) >= 3

@@ -17,7 +17,7 @@ from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import collector_paused, typed_tasks
-from optalloc.oracle import growing, keeping
+from optalloc.oracle import draining, growing, jointly, keeping
 from optalloc.oracle.answers import (
     Answer,
     Decision,
@@ -85,6 +85,7 @@ class Oracle:
         self.version = 0
         self._policy = policy
         self._text = objective or ""
+        self._planned: dict[str, Decision] = {}
         self._live: dict[str, Live] = {}
         self._on: dict[int, dict[str, None]] = {}
         self._kinds: OrderedDict[bytes, Kind] = OrderedDict()
@@ -125,7 +126,17 @@ class Oracle:
         if new:
             self._check_new(tasks)
 
-    def place(self, *tasks: Task, together: bool = False) -> tuple[Answer, ...]:
+    def plan(self, *tasks: Task) -> None:
+        """Look ahead over tasks that are about to be placed, in this order.
+
+        Those that are placed next go where all of them together do best, if they still can: see
+        `optalloc.oracle.jointly`.
+        """
+        self._planned = jointly.plan(self, typed_tasks(tasks))
+
+    def place(
+        self, *tasks: Task, together: bool = False, look_ahead: bool = False
+    ) -> tuple[Answer, ...]:
         """Place tasks where they cost least, one after the other in the order given.
 
         Parameters
@@ -134,6 +145,9 @@ class Oracle:
             Single tasks and gangs, with new names.
         together
             Place all or none: where one is refused the others are, too.
+        look_ahead
+            Place them so that more of them, or the same ones at less cost, have a place; none is
+            refused because of one behind it.
 
         Raises
         ------
@@ -146,6 +160,8 @@ class Oracle:
         """
         asked = typed_tasks(tasks)
         self._check_new(asked)
+        if look_ahead:
+            self.plan(*asked)
         kinds = [self._kind(task) for task in asked]
         answers = self._place_all(asked, kinds)
         refused = [a.task for a in answers if isinstance(a, Refusal)]
@@ -286,15 +302,7 @@ class Oracle:
         The proposals hold one after the other, as `move` takes them; refusals have to wait.
         """
         self.close(node)
-        trial = self.fork()
-        answers = []
-        for name in self.tasks_on(node):
-            old = trial._live[name]
-            trial._take_off(name)
-            answers.append(trial._tried(old.task))
-            if isinstance(answers[-1], Refusal):
-                trial._return([old])
-        return self._versioned(answers, changed=False)
+        return self._versioned(draining.drained(self, node), changed=False)
 
     def node_down(self, node: str) -> tuple[Answer, ...]:
         """Close a node and take off all tasks on it; where they could run again.
@@ -320,14 +328,8 @@ class Oracle:
     def elsewhere(self, name: str) -> Decision | None:
         """Propose where a task could run off all its nodes; None if nowhere."""
         self._check_running([name])
-        live = self._live[name]
-        closed = self.ground.closed.copy()
-        self.ground.closed[live.run.node] = True
-        self._take_off(name)
-        found = self._tried(live.task)
-        self._return([live])
-        self.ground.closed[:] = closed
-        return replace(found, version=self.version) if isinstance(found, Decision) else None
+        found = draining.elsewhere(self, name)
+        return found and replace(found, version=self.version)
 
     # -- what is there -------------------------------------------------------------------------
 
@@ -373,7 +375,7 @@ class Oracle:
         made.ground, made.checker = self.ground.fork(), self.checker.copied()
         made._live = dict(self._live) if named else {}
         made._on = {n: dict(names) for n, names in self._on.items()} if named else {}
-        made._kinds = OrderedDict()
+        made._kinds, made._planned = OrderedDict(), {}
         return made
 
     def snapshot(self) -> Snapshot:
@@ -471,13 +473,19 @@ class Oracle:
     def _place(self, task: Task, kind: Kind) -> Answer:
         for ranking in self.ground.rankings:
             ranking.asked(kind)
+        planned = self._planned.pop(task.name, None)
+        found = planned and self._put(task, planned.placed, planned.devices)
+        found = found or self._find(task, kind)
+        return found or Refusal(task=task.name, reason=why_not(kind))
+
+    def _find(self, task: Task, kind: Kind) -> Decision | None:
+        """Place a task where it costs least; None if nowhere."""
+        for ranking in self.ground.rankings:
             for stricter in ranking.tries(task):
                 if run := self._run_as(stricter, kind):
                     return self._decide(task, run)
         run = kind.place(Clock(SECONDS))
-        if run is None:
-            return Refusal(task=task.name, reason=why_not(kind))
-        return self._decide(task, run)
+        return None if run is None else self._decide(task, run)
 
     def _tried(self, task: Task) -> Answer:
         """Place a task for a proposal."""

@@ -374,6 +374,7 @@ class Service:
             key=key,
             asked=b"%b %b" % (path.name.encode(), body),
             expected=None if expected is None else int(expected.strip('"')),
+            tasks=asked.tasks if isinstance(asked, a.Place) and not asked.together else (),
         )
 
     def _seconds(self, request: Request) -> float:

@@ -22,10 +22,14 @@ class Place(Body, frozen=True):
         Single tasks and gangs with new names, as in instance files.
     together
         Place all or none.
+    look_ahead
+        Place them so that more of them, or the same ones at less cost, have a place; none is
+        refused because of one behind it.
     """
 
     tasks: tuple[Task, ...]
     together: bool = False
+    look_ahead: bool = False
 
 
 class Names(Body, frozen=True):

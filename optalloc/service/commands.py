@@ -33,6 +33,8 @@ def place(oracle: Oracle, asked: a.Place, turn: Turn) -> Change:
     oracle.check(*asked.tasks)
     version, answers = oracle.version, list[Answer]()
     try:
+        if asked.look_ahead:
+            oracle.plan(*asked.tasks)
         if asked.together:
             answers += oracle.place(*asked.tasks, together=True)
         else:

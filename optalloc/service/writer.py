@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import chain, takewhile
 from threading import Condition, Thread
 from typing import Any
 
@@ -78,6 +79,8 @@ class Command:
         The request in bytes, to tell whether a key comes again with another one.
     expected
         Version that the state must have.
+    tasks
+        Those that it is to place, where others can be placed with them.
     reply
         Where the answer goes.
     """
@@ -87,6 +90,7 @@ class Command:
     key: str | None = None
     asked: bytes = b""
     expected: int | None = None
+    tasks: tuple[Task, ...] = ()
     reply: Future[Any] = field(default_factory=Future)
 
 
@@ -178,7 +182,24 @@ class Writer:
                     self._news.wait()
                 if not self._waiting:
                     return
+                if self.choosing.look_ahead and self._waiting[0].tasks:
+                    self._news.wait_for(
+                        lambda: self._ending or len(self._waiting) >= MOST,
+                        self.choosing.look_ahead,
+                    )
+            if self.choosing.look_ahead:
+                self._look_ahead()
             self._batch()
+
+    def _look_ahead(self) -> None:
+        """Plan the requests to place that wait in front of all others."""
+        commands, now = takewhile(lambda command: command.tasks, [*self._waiting]), time.monotonic()
+        tasks = (command.tasks for command in commands if command.turn.deadline > now)
+        try:
+            self.oracle.plan(*chain.from_iterable(tasks))
+        except Exception as error:  # noqa: BLE001  (they are placed one after the other then)
+            self.failed(error)
+            self.oracle = self._restored()
 
     def _batch(self) -> None:
         replies: list[tuple[Command, Any]] = []

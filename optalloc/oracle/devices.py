@@ -113,12 +113,15 @@ class Devices:
 
     def room(self, share: Share, nodes: IntArray) -> IntArray:
         """Replicas that the free devices of some nodes take."""
-        parts, free = share.parts[nodes], self.free[nodes]
-        fits = free // np.maximum(np.minimum(parts, WHOLE), 1)[:, None]
-        if share.memory:
-            left = self.memory[nodes] // share.memory
+        return self.room_of(share.parts[nodes], share.memory, nodes)
+
+    def room_of(self, parts: IntArray, memory: int, nodes: IntArray) -> IntArray:
+        """The same for what replicas need on each of these nodes, (..., nodes), as in `Share`."""
+        fits = self.free[nodes] // np.maximum(np.minimum(parts, WHOLE), 1)[..., None]
+        if memory:
+            left = self.memory[nodes] // memory
             fits = np.where(left < fits, left, fits)
-        whole = fits.sum(axis=1) // np.maximum(parts // WHOLE, 1)
+        whole = fits.sum(axis=-1) // np.maximum(parts // WHOLE, 1)
         return np.where(parts > 0, whole, ENOUGH)
 
     def choose(self, share: Share, node: int) -> tuple[int, ...] | None:

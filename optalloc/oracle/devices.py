@@ -128,15 +128,16 @@ class Devices:
         What replicas of a share find everywhere is kept, and looked at anew where devices changed.
         """
         if share.same is None:
-            return self._room(share, nodes)
+            return self.room_of(share.parts[nodes], share.memory, nodes)
         room, seen = self._rooms.get((share.same, share.memory), (None, 0))
         if room is None:
             if len(self._rooms) >= ROOMS:
                 self._forget_rooms()
-            room = self._room(share, np.arange(share.parts.size, dtype=np.int64))
+            every = np.arange(share.parts.size, dtype=np.int64)
+            room = self.room_of(share.parts, share.memory, every)
         elif seen < len(self._changed):
             changed = np.array(self._changed[seen:], np.int64)
-            room[changed] = self._room(share, changed)
+            room[changed] = self.room_of(share.parts[changed], share.memory, changed)
         self._rooms[share.same, share.memory] = room, len(self._changed)
         return room[nodes]
 
@@ -144,13 +145,13 @@ class Devices:
         self._rooms: dict[tuple[int, int], tuple[IntArray, int]] = {}
         self._changed: list[int] = []
 
-    def _room(self, share: Share, nodes: IntArray) -> IntArray:
-        parts, free = share.parts[nodes], self.free[nodes]
-        fits = free // np.maximum(np.minimum(parts, WHOLE), 1)[:, None]
-        if share.memory:
-            left = self.memory[nodes] // share.memory
+    def room_of(self, parts: IntArray, memory: int, nodes: IntArray) -> IntArray:
+        """The same for what replicas need on each of these nodes, (..., nodes), as in `Share`."""
+        fits = self.free[nodes] // np.maximum(np.minimum(parts, WHOLE), 1)[..., None]
+        if memory:
+            left = self.memory[nodes] // memory
             fits = np.where(left < fits, left, fits)
-        whole = fits.sum(axis=1) // np.maximum(parts // WHOLE, 1)
+        whole = fits.sum(axis=-1) // np.maximum(parts // WHOLE, 1)
         return np.where(parts > 0, whole, ENOUGH)
 
     def choose(self, share: Share, node: int) -> tuple[int, ...] | None:

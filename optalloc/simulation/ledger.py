@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -120,7 +121,7 @@ class Rooms:
         self._rows = np.arange(columns.row_start[1], columns.rows, dtype=np.int64)
         self._most = columns.row_replicas[self._rows].astype(np.int64)
         self._devices = ledger._ground.devices
-        self._by_share = self._shares() if self._devices is not None else {}
+        self._needs = list(self._shares()) if self._devices is not None else []
         self._room = np.zeros((self._rows.size, columns.nodes), np.int32)
         self._total = np.zeros(self._rows.size, np.int64)
         self._stale = np.ones(columns.nodes, bool)
@@ -142,17 +143,42 @@ class Rooms:
     def _found(self, nodes: IntArray) -> IntArray:
         sites = Sites(nodes, np.ones_like(nodes), self._ledger.free(nodes), "free")
         found = room(self._problem, self._rows, sites, self._most)
-        for share, rows in self._by_share.values():
+        for need in self._needs:
             assert self._devices is not None
-            found[rows] = np.minimum(found[rows], self._devices.room(share, nodes))
+            fits = self._devices.room_of(need.parts[:, nodes], need.memory, nodes)
+            found[need.rows] = np.minimum(found[need.rows], fits[need.which])
         return found
 
-    def _shares(self) -> dict[tuple[bytes, int], tuple[Share, list[int]]]:
-        """What rows need of devices, with the rows that need it."""
-        found: dict[tuple[bytes, int], tuple[Share, list[int]]] = {}
+    def _shares(self) -> Iterator[Need]:
+        """What rows need of devices, each need once."""
+        found: dict[int, dict[bytes, tuple[IntArray, list[int]]]] = {}
         for k, row in enumerate(self._rows.tolist()):
             share = Share.of(self._problem.columns, row)
             if share is not None:
-                key = share.parts.tobytes(), share.memory
-                found.setdefault(key, (share, []))[1].append(k)
-        return found
+                alike = found.setdefault(share.memory, {})
+                alike.setdefault(share.parts.tobytes(), (share.parts, []))[1].append(k)
+        for memory, alike in found.items():
+            parts = np.array([parts for parts, _ in alike.values()])
+            rows = [rows for _, rows in alike.values()]
+            which = np.repeat(np.arange(len(rows)), [len(mine) for mine in rows])
+            yield Need(memory, parts, np.concatenate(rows), which)
+
+
+@dataclass(frozen=True)
+class Need:
+    """What rows need of devices with so much memory.
+
+    Parameters
+    ----------
+    memory
+        On each device, as in `Share`.
+    parts : (needs, nodes)
+        Parts of devices, as there.
+    rows, which
+        Rows, and which of the needs each has.
+    """
+
+    memory: int
+    parts: IntArray
+    rows: IntArray
+    which: IntArray

@@ -95,7 +95,7 @@ class Fuzz:
             self.wrong.append("failures are counted in the metrics")
         found: dict[str, Any] = json.loads(self.ask("GET", "/v1/snapshot")[1])
         # Tasks that are moved, or not, may change their order.
-        return found | {"tasks": sorted(found["tasks"], key=lambda task: str(task["name"]))}
+        return found | {"tasks": sorted(found.get("tasks", []), key=lambda task: str(task["name"]))}
 
     # -- along the description -----------------------------------------------------------------
 
@@ -313,6 +313,7 @@ def hostile(instance: Path, folder: Path, size: int, seed: int) -> Row:
         fuzz.broken(size * 15 // 100)
         fuzz.slow(min(size // 100, 60), TIME_S)
         before = fuzz.standing()
+        fuzz.close()
         code = server.stop()
     with serving(instance, journal, *options) as server:
         again = Fuzz(server.port, seed)

@@ -29,7 +29,7 @@ class Mixed:
         self.rng, self.fuzz = random.Random(seed), Fuzz(port, seed)
         self.running: dict[str, None] = {}
         self.counts: Counter[int] = Counter()
-        self.made = 0
+        self.made, self.asked = 0, ""
 
     def ask(self, number: int) -> None:
         """Make so many requests more."""
@@ -50,6 +50,8 @@ class Mixed:
             self.counts[status] += 1
             if status == 200:
                 self._note(kind, answer, body)
+            elif status == 404:
+                self.running.pop(self.asked, None)
 
     def _note(self, kind: str, answer: bytes, body: Any) -> None:
         if kind == "place":
@@ -62,7 +64,7 @@ class Mixed:
 
     def _request(self, kind: str) -> tuple[str, str, Any]:
         rng = self.rng
-        some = rng.choice([*self.running]) if self.running else "none"
+        some = self.asked = rng.choice([*self.running]) if self.running else "none"
         node = rng.choice(self.fuzz.nodes)
         bodies: dict[str, tuple[str, Any]] = {
             "place": ("/v1/place", {"tasks": [self._task(f"m{self.made}")]}),
@@ -104,6 +106,7 @@ def grown(instance: Path, journal: Path, few: int, many: int, seed: int) -> Row:
         for _ in range(9):
             client.ask((many - few) // 9)
             steps.append(round(server.memory_mb(), 2))
+        client.fuzz.close()
         counts = client.counts + client.fuzz.counts
         wrong = [*client.fuzz.wrong]
         with Connection(server.port) as link:

@@ -14,6 +14,7 @@ from benchmarks.service_damage import file_cuts, flips, log_cuts
 from benchmarks.service_fuzz import hostile
 from benchmarks.service_kills import Kills
 from benchmarks.service_mixed import grown
+from benchmarks.service_schemathesis import environment, tested
 
 PARTS = 8
 
@@ -55,6 +56,18 @@ def _hostile(context: Context, size: int) -> Row:
     return {"what": "hostile", **found}
 
 
+def _schemathesis(context: Context, examples: int) -> Row:
+    folder = _folder(context)
+    # A smoke run must not depend on what can be installed.
+    python, why = (None, "smoke run") if context.smoke else environment(folder)
+    if python is None:
+        return {"what": "schemathesis", "skipped": why}
+    file, _ = filled(folder, 32, 1)
+    found = tested(python, file, folder, examples, context.seeds[0])
+    shutil.rmtree(folder)
+    return {"what": "schemathesis", **found}
+
+
 def _memory(context: Context, few: int, many: int) -> Row:
     folder = _folder(context)
     file, journal = filled(folder, 32, 100)
@@ -70,6 +83,7 @@ def _cases(context: Context) -> list[Case]:
         *_cuts(2 if small else 50, 997 if small else 1),
         Case("flips", partial(_flips, 50, 20 if small else 20_000, context.seeds[0])),
         Case("hostile", partial(_hostile, context, 150 if small else 10_000)),
+        Case("schemathesis", partial(_schemathesis, context, 30)),
         Case(
             "memory", partial(_memory, context, 40 if small else 20_000, 85 if small else 200_000)
         ),
@@ -81,6 +95,7 @@ WRONG = {
     "cuts": (("wrong",), "journal cut at every byte of its last 50 transactions: not told"),
     "flips": (("wrong",), "journal with one byte changed: not told"),
     "hostile": (("wrong",), "hostile requests: failures, and answers that are not described"),
+    "schemathesis": (("wrong",), "the same: found by Schemathesis"),
     "memory": (("wrong",), "the same: among 200,000 mixed requests"),
 }
 """Fields that count what is wrong, and what a figure says of them."""
@@ -89,7 +104,7 @@ WRONG = {
 def _figures(rows: Sequence[Row]) -> list[Figure]:
     found = []
     for what, (fields, name) in WRONG.items():
-        mine = [r for r in rows if r["what"] == what]
+        mine = [r for r in rows if r["what"] == what and "skipped" not in r]
         wrong = sum(r[f] for r in mine for f in fields) if mine else None
         detail = _told(mine) if mine else ""
         counted = len(mine), PARTS + 1 if what == "cuts" else 1
@@ -108,6 +123,8 @@ def _told(rows: Sequence[Row]) -> str:
     if rows[0]["what"] == "kills":
         during = f"{total['early']} of them as it started"
         return f"{total['kills']} kills, {during}; {total['acknowledged']} acknowledged"
+    if rows[0]["what"] == "schemathesis":
+        return f"{total['requests']} requests"
     if "answers" in rows[0]:
         answers = ", ".join(f"{n} x {status}" for status, n in rows[0]["answers"].items())
         return f"{total['requests']} requests: {answers}"

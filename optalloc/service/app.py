@@ -32,7 +32,16 @@ from optalloc.service.improving import Improver
 from optalloc.service.logs import LOG, REQUESTS, log
 from optalloc.service.mailbox import Mailbox
 from optalloc.service.metrics import Metrics
-from optalloc.service.openapi import DEADLINE, KEY, KNOWN, VERSION, document
+from optalloc.service.openapi import (
+    DEADLINE,
+    DEADLINES,
+    KEY,
+    KNOWN,
+    LONGEST_KEY,
+    VERSION,
+    VERSIONS,
+    document,
+)
 from optalloc.service.page import Page
 from optalloc.service.routes import ROUTES, Path
 from optalloc.service.tokens import Role, Tokens
@@ -48,7 +57,6 @@ if TYPE_CHECKING:
     from optalloc.oracle.improving import Plan
 
 NO_JSON = msgspec.DecodeError, UnicodeDecodeError, RecursionError
-LONGEST_KEY = 200
 COPIES = 8
 """Requests at a time that work on a copy of the state."""
 
@@ -366,7 +374,7 @@ class Service:
         if key is not None and not 0 < len(key) <= LONGEST_KEY:
             raise Refused(400, f"expected {KEY} of 1 to {LONGEST_KEY} characters")
         expected = request.headers.get(VERSION)
-        if expected is not None and not re.fullmatch(r'\d{1,18}|"\d{1,18}"', expected, re.ASCII):
+        if expected is not None and not re.fullmatch(VERSIONS, expected):
             raise Refused(400, f"expected a version as {VERSION}, got {expected!r}")
         return Command(
             run=partial(_carry_out, run, asked, turn),
@@ -381,7 +389,7 @@ class Service:
         stated = request.headers.get(DEADLINE)
         if stated is None:
             return self.limits.seconds
-        if not re.fullmatch(r"\d{1,9}", stated, re.ASCII) or int(stated) == 0:
+        if not re.fullmatch(DEADLINES, stated):
             raise Refused(400, f"expected whole milliseconds as {DEADLINE}, got {stated!r}")
         return min(int(stated) / 1000, self.limits.seconds)
 

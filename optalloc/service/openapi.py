@@ -9,12 +9,21 @@ from typing import Any
 import msgspec
 
 import optalloc
-from optalloc.instance.schema_json import FITTED, STATED, json_schema
+from optalloc.instance import schema_json
 from optalloc.service import asked as a
 from optalloc.service.routes import ROUTES, Path
 from optalloc.service.tokens import Role
 
 KEY, DEADLINE, VERSION = "Idempotency-Key", "Optalloc-Deadline-Ms", "If-Match"
+LONGEST_KEY = 200
+DEADLINES, VERSIONS = "0{0,8}[1-9][0-9]{0,8}", '[0-9]{1,18}|"[0-9]{1,18}"'
+"""What deadlines and versions have to match."""
+STATED: dict[str, dict[str, Any]] = {
+    KEY: {"minLength": 1, "maxLength": LONGEST_KEY},
+    DEADLINE: {"pattern": f"^({DEADLINES})$"},
+    VERSION: {"pattern": f"^({VERSIONS})$"},
+}
+"""What parameters of the header have to be, beside text."""
 KNOWN = "If-None-Match"
 ERRORS = {
     400: "no JSON, or a header that cannot be read",
@@ -65,13 +74,17 @@ def document() -> bytes:
 
 def _state_instances(components: dict[str, Any]) -> None:
     """Describe instances and their parts as their own published schema does."""
-    text = msgspec.json.encode(json_schema()).replace(
+    text = msgspec.json.encode(schema_json.json_schema()).replace(
         b"#/$defs/", b"#/components/schemas/Instance."
     )
     stated = msgspec.json.decode(text)
     del stated["$schema"]
     parts = stated.pop("$defs")
-    for name in components.keys() & parts.keys() & {cls.__name__ for cls in (*STATED, *FITTED)}:
+    for name in (
+        components.keys()
+        & parts.keys()
+        & {cls.__name__ for cls in (*schema_json.STATED, *schema_json.FITTED)}
+    ):
         components[name] = {"$ref": f"#/components/schemas/Instance.{name}"}
     components |= {f"Instance.{name}": part for name, part in parts.items()}
     if "Instance" in components:
@@ -124,4 +137,5 @@ def _answer(path: Path, schemas: dict[Any, Any]) -> dict[str, Any]:
 def _parameter(name: str, where: str, what: str = "") -> dict[str, Any]:
     said = {"description": what} if what else {}
     required = where == "path"
-    return {"name": name, "in": where, "required": required, "schema": {"type": "string"}, **said}
+    schema = {"type": "string", **STATED.get(name, {})}
+    return {"name": name, "in": where, "required": required, "schema": schema, **said}

@@ -7,9 +7,10 @@ import hashlib
 import ipaddress
 import signal
 import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -134,6 +135,8 @@ def serve(settings: Settings) -> None:
     """
     started = time.perf_counter()
     check_address(settings)
+    if settings.certificate is not None and settings.key is not None:
+        _check_certificate(settings.certificate, settings.key)
     stated = load_instance(settings.instance)
     service = open_service(
         stated,
@@ -165,16 +168,19 @@ def serve(settings: Settings) -> None:
         )
         host, port = listening.getsockname()[:2]
         oracle = service.writer.oracle
-        log(
-            "ready",
-            host=host,
-            port=port,
-            tls=settings.certificate is not None,
-            tasks=oracle.running,
-            version=oracle.version,
-            seconds=round(time.perf_counter() - started, 3),
-        )
-        _Server(config).run(sockets=[listening])
+
+        def ready() -> None:
+            log(
+                "ready",
+                host=host,
+                port=port,
+                tls=settings.certificate is not None,
+                tasks=oracle.running,
+                version=oracle.version,
+                seconds=round(time.perf_counter() - started, 3),
+            )
+
+        _Server(config, ready).run(sockets=[listening])
     finally:
         service.close()
     log("ended", version=service.writer.oracle.version)
@@ -204,6 +210,15 @@ def check_address(settings: Settings) -> None:
         raise OptallocError(f"{said}; without tokens only on 127.0.0.1, ::1 or localhost")
 
 
+def _check_certificate(certificate: Path, key: Path) -> None:
+    try:
+        # Without a password the terminal would be asked for that of a key that has one.
+        ssl.create_default_context().load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        said = "expected a certificate and its key without a password, as PEM"
+        raise OptallocError(f"{said}, in {str(certificate)!r} and {str(key)!r}: {error}") from None
+
+
 def _loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
@@ -231,7 +246,23 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """A server that a signal ends cleanly, without passing it on afterwards."""
+    """A server that a signal ends cleanly, without passing it on afterwards.
+
+    Parameters
+    ----------
+    config
+        How it serves.
+    ready
+        Called when it does, and can be ended.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 State nodes, tasks and what is wanted as an `Instance`, `solve` it and read the `Result`: a
 placement that an independent checker (`optalloc.verify`) has verified, with a proven bound. The
-goals and rules that an instance can state are in `optalloc.policies`.
+goals and rules that an instance can state are in `optalloc.policies`. An `Oracle` keeps a cluster
+alive between questions; `optalloc.simulation` replays jobs through it.
 
 Nothing is imported before it is used: ``import optalloc`` costs milliseconds.
 """
@@ -29,6 +30,7 @@ __all__ = [
     "Lookup",
     "Node",
     "OptallocError",
+    "Oracle",
     "Placement",
     "Reason",
     "Resource",
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
     )
     from optalloc.instance.placement import Placement
     from optalloc.instance.training import Alone, Link, Training
+    from optalloc.oracle.oracle import Oracle
     from optalloc.result import LevelResult, Reason, Result
     from optalloc.solution import read_solution, write_solution
     from optalloc.solving import solve
@@ -90,6 +93,7 @@ else:
         "instance.placement": ("Placement",),
         "instance.training": ("Alone", "Link", "Training"),
         "group_placing": ("place_group",),
+        "oracle.oracle": ("Oracle",),
         "result": ("LevelResult", "Reason", "Result"),
         "solution": ("read_solution", "write_solution"),
         "solving": ("solve",),

@@ -63,6 +63,9 @@ class Policy(
     """The better direction of the value."""
     merges_nodes: ClassVar[bool] = False
     """Whether the value stays exact when identical nodes are merged (see `merge_nodes`)."""
+    judged_by: ClassVar[Literal["task", "groups", "cluster"]] = "cluster"
+    """What tells whether placing a task breaks it: the placement of the task alone, how many
+    replicas its groups have in each domain of the scope, or all that runs."""
     summary: ClassVar[str] = ""
     """One line for people: what the value is."""
 

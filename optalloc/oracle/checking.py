@@ -14,12 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from optalloc.formulation.goals.anti_affinity import AntiAffinity
 from optalloc.formulation.goals.capacity import Capacity
 from optalloc.formulation.goals.dependency import Dependency
 from optalloc.formulation.goals.gangs import Gangs
-from optalloc.formulation.goals.portion import Portion
-from optalloc.formulation.goals.span import Span
 from optalloc.formulation.goals.spread import Spread
 from optalloc.instance.model import Instance
 from optalloc.instance.placement import Placement
@@ -31,12 +28,8 @@ from optalloc.verify.facts import Facts, GroupCounts, Scope
 from optalloc.verify.finding import checker_of
 from optalloc.verify.labels import reasons
 
-OF_GANGS: tuple[type[Policy], ...] = (Span, Portion)
-"""Rules of which the placement of a single task tells all."""
 SHAPES = Gangs(), "gangs"
 """Holds whether it is stated or not, as labels do."""
-OF_GROUPS: tuple[type[Policy], ...] = (AntiAffinity, Dependency, Spread)
-"""Rules of which the number of replicas of groups in domains tells all."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +82,8 @@ class Checker:
 
     def __init__(self, instance: Instance, objective: Objective) -> None:
         hard = [(p, n) for p, n in zip(objective.policies, objective.labels, strict=True) if p.hard]
-        self._gangs = [(p, label) for p, label in hard if isinstance(p, OF_GANGS)]
-        self._groups = [(p, label) for p, label in hard if isinstance(p, OF_GROUPS)]
+        self._gangs = [(p, label) for p, label in hard if p.judged_by == "task"]
+        self._groups = [(p, label) for p, label in hard if p.judged_by == "groups"]
         columns = instance.columns
         limited = {
             name

@@ -44,6 +44,7 @@ class AntiAffinity(Policy, frozen=True, kw_only=True):
     limit: int = 1
 
     is_rule: ClassVar[bool] = True
+    judged_by = "groups"
     summary: ClassVar[str] = "replicas too many in one domain"
 
     def problems(self, instance: Instance) -> Iterator[Fault]:

@@ -39,6 +39,7 @@ class Dependency(Policy, frozen=True, kw_only=True):
     pairs: Several[tuple[str, str]]
 
     is_rule: ClassVar[bool] = True
+    judged_by = "groups"
     summary: ClassVar[str] = "domains where a dependency is missing"
 
     def problems(self, instance: Instance) -> Iterator[Fault]:

@@ -62,6 +62,7 @@ class Portion(Policy, frozen=True, kw_only=True):
     most: int | None = None
 
     is_rule: ClassVar[bool] = True
+    judged_by = "task"
     merges_nodes: ClassVar[bool] = True
     summary: ClassVar[str] = "replicas missing or too many in the portions of gangs"
 

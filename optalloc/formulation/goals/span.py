@@ -51,6 +51,7 @@ class Span(Policy, frozen=True, kw_only=True):
     domains: int = 1
 
     is_rule: ClassVar[bool] = True
+    judged_by = "task"
     summary: ClassVar[str] = "domains too many in the span of tasks"
 
     def tasks(self, columns: Columns) -> NDArray[np.bool_]:

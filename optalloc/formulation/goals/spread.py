@@ -45,6 +45,7 @@ class Spread(Policy, frozen=True, kw_only=True):
     domains: int | dict[str, int]
 
     is_rule: ClassVar[bool] = True
+    judged_by = "groups"
     summary: ClassVar[str] = "domains missing in the spread of groups"
 
     def wanted(self, columns: Columns) -> dict[int, int]:

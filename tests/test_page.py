@@ -367,6 +367,30 @@ def test_a_page_of_another_site_can_change_nothing(tmp_path: Path) -> None:
         assert client.post("/v1/place", body, Sec_Fetch_Site="same-origin").status == 200
 
 
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8421", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8421", 200),
+        ("evil.example", 403),
+        ("evil.example:8421", 403),
+        ("1.evil.example", 403),
+    ],
+)
+def test_a_name_that_others_point_here_is_refused_where_there_are_no_tokens(
+    host: str, status: int, tmp_path: Path
+) -> None:
+    with serving(tmp_path / "j") as client:
+        answer = client.get("/v1/overview", Host=host)
+        assert answer.status == status
+    tokens = tmp_path / "tokens"
+    tokens.write_text("read 0123456789abcdef\n")
+    with serving(tmp_path / "k", tokens=tokens) as client:
+        bearer = {"Authorization": "Bearer 0123456789abcdef"}
+        assert client.get("/v1/overview", Host=host, **bearer).status == 200
+
+
 def test_the_description_says_how_to_ask_only_for_news() -> None:
     paths = json.loads(document())["paths"]
     for name in ("cluster", "overview", "history", "activity"):

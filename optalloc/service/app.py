@@ -240,6 +240,9 @@ class Service:
         if path.method == "POST" and site not in ("same-origin", "none"):
             # A browser that shows somebody else's page: nobody who may ask meant to.
             raise Refused(403, f"expected a request of this service's own page, got a {site} one")
+        if self.tokens is None and not _own(request.headers.get("host", "")):
+            # A name that anybody can point here: their page would pass for this one's.
+            raise Refused(403, "expected a Host that is this machine, such as localhost")
         if self.tokens is None or not path.role:
             return
         role = self.tokens.role(request.headers.get("authorization", ""))
@@ -510,3 +513,9 @@ def _ask(run: Callable[..., Any], arguments: list[str], oracle: Any) -> Any:
 def _in_words(tag: str, words: Callable[[], Any]) -> tuple[str, bytes]:
     told = words()
     return str(getattr(told, "version", tag)), msgspec.json.encode(told)
+
+
+def _own(host: str) -> bool:
+    """Whether a Host header names this machine: an address, or a name that is not of the DNS."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    return name.startswith("[") or "." not in name or name.replace(".", "").isdecimal()

@@ -21,8 +21,9 @@ from scipy.optimize import linprog
 
 from benchmarks.contract import Benchmark, Case, Context, Figure, Row, at_least, at_most
 from benchmarks.fresh import fresh
-from optalloc import Instance, Node, Task
-from optalloc.oracle import Decision, Oracle, Queue
+from optalloc import Oracle, Task
+from optalloc.oracle import Decision, Queue
+from optalloc.simulation.readers.openb import read_nodes, read_pods
 from optalloc.verify import verify
 
 FOLDER = "alibaba_gpu"
@@ -41,39 +42,6 @@ WHOLE = 1000
 WAITS = 64
 """Newer requests that have arrived when one in a queue has to be answered."""
 LONGEST_S = 30.0
-
-
-def cluster(folder: Path) -> Instance:
-    """Read the nodes; their devices are GPUs."""
-    nodes = [
-        Node(
-            name=row["sn"],
-            device=row["model"],
-            devices=int(row["gpu"]),
-            capacity={"cpu": int(row["cpu_milli"]), "memory": int(row["memory_mib"])},
-        )
-        for row in _rows(folder / NODES)
-    ]
-    return Instance(nodes=nodes, objective="admitted")
-
-
-def requests(path: Path) -> list[Task]:
-    """Read the requests of a trace."""
-    return [_request(row) for row in _rows(path)]
-
-
-def _request(row: dict[str, str]) -> Task:
-    number, part = int(row["num_gpu"]), int(row["gpu_milli"])
-    demand = {"cpu": float(row["cpu_milli"]), "memory": float(row["memory_mib"])}
-    if number:
-        demand["device"] = number if number > 1 else part / 1000
-    models = sorted(set(filter(None, (row.get("gpu_spec") or "").split("|"))))
-    return Task(name=row["name"], demand=demand, allow={"device": models} if models else {})
-
-
-def _rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
 
 
 def arrivals(base: Sequence[Task], devices: float, seed: int) -> Iterator[Task]:
@@ -157,7 +125,8 @@ def _best_pattern(sizes: NDArray[np.int64], worth: NDArray[np.float64]) -> tuple
 def measure(folder: str, trace: str, way: str, seed: int) -> Row:
     """Replay a trace."""
     data = Path(folder)
-    instance, base = cluster(data), requests(data / f"openb_pod_list_{trace}.csv")
+    instance = read_nodes(data / NODES)
+    base = [job.task for job in read_pods(data / f"openb_pod_list_{trace}.csv").jobs]
     devices = sum(node.devices for node in instance.nodes)
     tasks = list(arrivals(base, devices, seed))
     started = time.monotonic()
@@ -179,8 +148,9 @@ def measure(folder: str, trace: str, way: str, seed: int) -> Row:
 
 def published(folder: Path) -> dict[str, float]:
     """The peer's mean shares by trace."""
-    rows = _rows(folder / "best_known.csv")
-    return {r["trace"]: float(r["alloc_mean_100"]) for r in rows if r["policy"] == PEER}
+    with (folder / "best_known.csv").open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["policy"] == PEER]
+    return {row["trace"]: float(row["alloc_mean_100"]) for row in rows}
 
 
 def _cases(context: Context) -> list[Case]:

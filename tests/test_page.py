@@ -325,6 +325,32 @@ def test_why_not_tells_each_configuration_apart(tmp_path: Path) -> None:
         assert "need H100" in ways[1]["reasons"][0]["reason"]
 
 
+def test_why_not_says_what_would_make_it_fit_in_the_words_of_other_requests(
+    tmp_path: Path,
+) -> None:
+    """Each remedy, sent as it is to what-if, leads to a place."""
+    with serving(tmp_path / "j") as client:
+        placed(client, stated("a", replicas=3, demand={"cpu": 16}), stated("b", demand={"cpu": 9}))
+        (busy,) = client.get("/v1/tasks/b").json["nodes"]
+        found = asking(client, demand={"cpu": 8}).json["remedies"]
+        assert [remedy["words"] for remedy in found] == [
+            "release b",
+            "ask for 7 cpu instead of 8",
+            "add 1 node like rack0/n0",
+        ]
+        assert found[0]["release"] == ["b"]
+        for remedy in found:
+            changes = {key: remedy[key] for key in ("release", "reopen", "add") if key in remedy}
+            task = remedy.get("task", {"name": "q", "demand": {"cpu": 8}})
+            told = client.post("/v1/what-if", changes | {"place": [task]}).json
+            assert len(told["decisions"]) == 1
+        client.post("/v1/nodes/close", {"nodes": [busy]})
+        assert asking(client, demand={"cpu": 7}).json["remedies"][0]["reopen"] == [busy]
+        assert asking(client, demand={"cpu": 1, "device": 1}).json["remedies"]
+    told = json.loads(document())["components"]["schemas"]
+    assert set(told["Remedy"]["properties"]) == {"words", "reopen", "release", "add", "task"}
+
+
 def test_a_question_changes_nothing_and_is_answered_as_the_request_would_be(
     tmp_path: Path,
 ) -> None:
@@ -336,6 +362,8 @@ def test_a_question_changes_nothing_and_is_answered_as_the_request_would_be(
         assert len(client.get("/v1/activity").json["decisions"]) == 2
         answer = placed(client, stated("new", demand={"cpu": 4}, replicas=2))["decisions"][0]
         assert told["decision"]["nodes"] == answer["nodes"]
+        assert told["decision"]["task"] == "q"
+        assert asking(client, demand={"cpu": 17}).json["remedies"][0]["task"]["name"] == "q"
 
 
 @pytest.mark.parametrize(

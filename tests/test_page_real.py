@@ -271,6 +271,11 @@ def test_names_are_text(browser: Browser, tmp_path: Path) -> None:
         browser.until("return document.querySelector('#answer [data-answer]')")
         assert MARKUP in browser.text("#decided")
         assert MARKUP in browser.text("#answer")
+        asked = json.dumps({"name": "q", "demand": {"cpu": 16}, "replicas": 4})
+        browser.run("document.getElementById('json').value = arguments[0]", asked)
+        browser.find("#question button").click()
+        browser.until("return document.querySelector('#answer').textContent.includes('release')")
+        assert f"release {MARKUP}1" in browser.text("#answer [data-remedies]")
         assert browser.run("return document.querySelectorAll('img').length") == 0
         assert browser.run("return document.body.dataset.hacked") is None
         assert browser.logs()[0] == []
@@ -288,6 +293,7 @@ def test_a_refusal_says_why_then_and_now(browser: Browser, tmp_path: Path) -> No
         said = browser.text("#answer")
         assert "4 nodes: 4 cpu short (need 4, largest free 0)" in said
         assert "44 cpu short (need 4, largest free 0)rack0/n0, rack0/n1" in said
+        assert browser.text("#answer [data-remedies]").startswith("release old")
         post(server, "/v1/release", {"tasks": ["old"]})
         browser.find("#decided button").click()
         browser.until("return document.querySelector('#answer [data-answer=fits]')")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from optalloc.oracle.answers import Decision, Refusal, Snapshot
+from optalloc.oracle.answers import Decision, Refusal, Remedy, Snapshot
 from optalloc.oracle.improving import Plan
 from optalloc.oracle.oracle import Oracle
 from optalloc.oracle.waiting import Queue
 
-__all__ = ["Decision", "Oracle", "Plan", "Queue", "Refusal", "Snapshot"]
+__all__ = ["Decision", "Oracle", "Plan", "Queue", "Refusal", "Remedy", "Snapshot"]

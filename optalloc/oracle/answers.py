@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from optalloc.instance.errors import OptallocError
-from optalloc.instance.model import Instance, Task
+from optalloc.instance.model import Instance, Node, Task
 from optalloc.solution import Placed
 
 
@@ -67,6 +67,32 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     task: str
     reason: str
     version: int = 0
+
+
+class Remedy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A change of the cluster, or of a task, after which a refused task has a place.
+
+    One of the changes is stated; all that it names are needed.
+
+    Parameters
+    ----------
+    words
+        The change, in a line.
+    reopen
+        Nodes to open.
+    release
+        Tasks to release.
+    add
+        Nodes to add, as in instance files.
+    task
+        What to ask for instead.
+    """
+
+    words: str
+    reopen: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+    add: tuple[Node, ...] = ()
+    task: Task | None = None
 
 
 Answer = Decision | Refusal

@@ -23,6 +23,14 @@ def drained(oracle: Oracle, node: str) -> list[Answer]:
     return answers
 
 
+def lost(oracle: Oracle, node: str) -> list[Answer]:
+    """Take off all tasks on a closed node, and propose where they could run again."""
+    tasks = [oracle._live[name].task for name in oracle.tasks_on(node)]
+    oracle.release(*(task.name for task in tasks))
+    trial = oracle.fork()
+    return [trial._tried(task) for task in tasks]
+
+
 def elsewhere(oracle: Oracle, name: str) -> Decision | None:
     """Propose where a task that runs could run off all its nodes; None if nowhere."""
     live = oracle._live[name]

@@ -17,11 +17,12 @@ from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Node, Task
 from optalloc.instance.placement import Placement
 from optalloc.instance.validation import collector_paused, typed_tasks
-from optalloc.oracle import draining, growing, jointly, keeping
+from optalloc.oracle import draining, growing, jointly, keeping, suggesting
 from optalloc.oracle.answers import (
     Answer,
     Decision,
     Refusal,
+    Remedy,
     Snapshot,
     Taken,
     Unknown,
@@ -176,6 +177,10 @@ class Oracle:
         changed = any(isinstance(a, Decision) for a in answers)
         return self._versioned(answers, changed)
 
+    def remedies(self, task: Task) -> tuple[Remedy, ...]:
+        """Say what would make a task fit that is refused, as `optalloc.oracle.suggesting` does."""
+        return suggesting.remedies(self, task)
+
     def expect(self, *tasks: Task) -> None:
         """Say which requests are to come, by a sample of them.
 
@@ -310,11 +315,7 @@ class Oracle:
         A task that lost one of its replicas lost all. The proposals hold one after the other.
         """
         self.close(node)
-        lost = [self._live[name].task for name in self.tasks_on(node)]
-        self.release(*(task.name for task in lost))
-        trial = self.fork()
-        answers = [trial._tried(task) for task in lost]
-        return self._versioned(answers, changed=False)
+        return self._versioned(draining.lost(self, node), changed=False)
 
     # -- better placements ---------------------------------------------------------------------
 
@@ -346,6 +347,10 @@ class Oracle:
         """Number of tasks that run."""
         return len(self._live)
 
+    def runs(self, name: str) -> bool:
+        """Whether a task of this name runs."""
+        return name in self._live
+
     def task(self, name: str) -> Task:
         """A task that runs, as it was stated."""
         self._check_running([name])
@@ -366,15 +371,12 @@ class Oracle:
         self._check_running([name])
         return self._devices(self._live[name])
 
-    def fork(self, named: bool = True) -> Oracle:
-        """Copy the state for a question of what would be: neither sees what the other does.
-
-        Where tasks are not `named`, what they use counts, and the copy is made at once.
-        """
+    def fork(self) -> Oracle:
+        """Copy the state for a question of what would be: neither sees what the other does."""
         made = copy(self)
         made.ground, made.checker = self.ground.fork(), self.checker.copied()
-        made._live = dict(self._live) if named else {}
-        made._on = {n: dict(names) for n, names in self._on.items()} if named else {}
+        made._live = dict(self._live)
+        made._on = {n: dict(names) for n, names in self._on.items()}
         made._kinds, made._planned = OrderedDict(), {}
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from optalloc.explaining.sites import Obstacle, Sites, listed, obstacles, room
 from optalloc.explaining.words import describe
+from optalloc.formulation.goals.capacity import Capacity
 from optalloc.oracle.devices import Share
 from optalloc.oracle.kinds import Kind
 
@@ -75,11 +77,39 @@ def _way(kind: Kind, row: int) -> Way:
         shut[here] = True
         found.append(Obstacle(here, obstacle.message))
     wanted = int(problem.columns.row_replicas[row])
-    fits = np.where(shut, 0, room(problem, np.array([row]), sites, np.array([wanted]))[0])
-    if share and kind.ground.devices:
-        fits = np.minimum(fits, kind.ground.devices.room(share, every))
+    fits = np.where(shut, 0, room_now(kind, row, sites.free))
     name, there = problem.columns.row_name(row), [o for o in found if o.sites.size]
     return Way(name, wanted, int(fits.sum()), there, sites)
+
+
+def room_now(kind: Kind, row: int, free: IntArray | None = None, devices: bool = True) -> IntArray:
+    """Replicas of a row for which there is room on each node, up to all of a task, open or not.
+
+    Parameters
+    ----------
+    kind, row
+        The request, and a row of its problem.
+    free : (nodes, resources)
+        Capacity that counts as free; by default what is.
+    devices
+        Whether the devices count.
+    """
+    every = np.arange(kind.problem.nodes, dtype=np.int64)
+    free = kind.ground.free() if free is None else free
+    wanted = kind.problem.columns.row_replicas[[row]]
+    fits = room(kind.problem, np.array([row]), Sites(every, np.ones_like(every), free), wanted)[0]
+    share = kind.state.shares[row] if kind.state.shares else None
+    if devices and share and kind.ground.devices:
+        fits = np.minimum(fits, kind.ground.devices.room(share, every))
+    return np.asarray(fits, np.int64)
+
+
+def ruled_out(kind: Kind, row: int) -> NDArray[np.bool_]:
+    """The nodes that a rule keeps a replica off, beside capacities: (nodes,)."""
+    out = np.zeros(kind.problem.nodes, bool)
+    for i, nodes in _blocked(kind, row):
+        out[nodes] |= not isinstance(kind.problem.objective.policies[i], Capacity)
+    return out
 
 
 def _devices(kind: Kind, share: Share) -> list[Obstacle]:
@@ -95,11 +125,14 @@ def _devices(kind: Kind, share: Share) -> list[Obstacle]:
 
 def _rules(kind: Kind, row: int) -> list[Obstacle]:
     """The nodes that a rule or a limit keeps a replica off, beside capacities."""
-    problem, state = kind.problem, kind.state
-    blocks = np.flatnonzero(problem.block_row == row)
-    found = []
-    objective = problem.objective
-    for i, nodes in state.blocked(int(blocks[0])) if blocks.size else ():
-        said = describe(problem.columns, objective.policies[i], objective.labels[i])
-        found.append(Obstacle(nodes, said))
-    return found
+    columns, objective = kind.problem.columns, kind.problem.objective
+    return [
+        Obstacle(nodes, describe(columns, objective.policies[i], objective.labels[i]))
+        for i, nodes in _blocked(kind, row)
+    ]
+
+
+def _blocked(kind: Kind, row: int) -> Iterable[tuple[int, IntArray]]:
+    """The nodes that each policy keeps a replica off, by its index in the objective."""
+    blocks = np.flatnonzero(kind.problem.block_row == row)
+    return kind.state.blocked(int(blocks[0])) if blocks.size else ()

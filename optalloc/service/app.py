@@ -25,6 +25,7 @@ from optalloc.instance.errors import OptallocError
 from optalloc.instance.model import Node, Task
 from optalloc.instance.schema_walk import Walk
 from optalloc.oracle.answers import Unverified
+from optalloc.oracle.oracle import Oracle
 from optalloc.service import asked as a
 from optalloc.service.errors import Refused, refused
 from optalloc.service.figures import Figures
@@ -290,7 +291,7 @@ class Service:
         assert path.run is not None
         if path.how == "fork":
             run = partial(self._worked, path.run, asked)
-            return await self._on_a_copy(run, path.copied, turn)
+            return await self._on_a_copy(run, turn)
         run = partial(_ask, path.run, [*request.path_params.values()])
         answer = await self._carried_out(Command(run, turn))
         if isinstance(answer, a.Standing):
@@ -313,9 +314,7 @@ class Service:
         tag, body = self._told[path.name]
         return self._sent(body, tag)
 
-    async def _on_a_copy(
-        self, run: Callable[[Any], Any], copied: Callable[[Any], Any], turn: Turn
-    ) -> Response:
+    async def _on_a_copy(self, run: Callable[[Any], Any], turn: Turn) -> Response:
         """Work on a copy of the state in a thread of its own, until the deadline."""
         if self._copies >= COPIES:
             said = f"{COPIES} requests that need a copy of the state wait already"
@@ -323,7 +322,7 @@ class Service:
         self._copies += 1
         work: asyncio.Future[tuple[bytes, int]] | None = None
         try:
-            fork = await self._carried_out(Command(copied, turn))
+            fork = await self._carried_out(Command(Oracle.fork, turn))
             work = asyncio.get_running_loop().run_in_executor(self._aside, run, fork)
             return self._sent(*await self._in_time(work, turn))
         finally:

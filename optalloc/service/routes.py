@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from optalloc.oracle.answers import Snapshot
 from optalloc.oracle.improving import Plan
-from optalloc.oracle.oracle import Oracle
 from optalloc.service import asked as a
 from optalloc.service import commands, views
 from optalloc.service import shown as s
@@ -43,8 +42,6 @@ class Path:
     run
         Function of the oracle and the request (or of what is remembered and the number of
         requests that wait) that carries it out; None where the service or the improver does.
-    copied
-        Makes the copy on which it works.
     """
 
     method: Literal["GET", "POST"]
@@ -55,7 +52,6 @@ class Path:
     answer: type[Any] | None
     asked: type[Any] | None = None
     run: Callable[..., Any] | None = None
-    copied: Callable[[Oracle], Oracle] = Oracle.fork
 
     @property
     def tagged(self) -> bool:
@@ -182,12 +178,11 @@ ROUTES = (
         "POST",
         "/v1/why-not",
         Role.READ,
-        "Where a task would run, or why nowhere.",
+        "Where a task would run, or why nowhere and what would make it fit.",
         "fork",
         s.WhyNot,
         s.Question,
         views.why_not,
-        copied=views.unnamed,
     ),
     Path(
         "POST",

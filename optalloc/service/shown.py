@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from optalloc.instance.model import Task
-from optalloc.oracle.answers import Decision
+from optalloc.oracle.answers import Decision, Remedy
 from optalloc.service.asked import Body, Standing, Use
 
 
@@ -218,12 +218,15 @@ class WhyNot(msgspec.Struct, frozen=True, kw_only=True):
         Why nowhere, in a line.
     ways
         The same, for each way in which it can run.
+    remedies
+        What would make it fit, each for itself; the least change first.
     """
 
     version: int
     decision: Decision | None = None
     reason: str = ""
     ways: tuple[Way, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,9 +9,11 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from functools import lru_cache, partial
+from itertools import count
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from optalloc.instance.columns import Columns
@@ -22,6 +24,7 @@ from optalloc.oracle.devices import WHOLE
 from optalloc.oracle.looking import parts_on, tasks_by_node, watts_by_node, ways_of
 from optalloc.oracle.oracle import Oracle
 from optalloc.oracle.refusing import Way
+from optalloc.oracle.suggesting import suggested
 from optalloc.service import asked as a
 from optalloc.service import shown as s
 from optalloc.service.commands import standing
@@ -139,28 +142,39 @@ def _devices(oracle: Oracle, n: int, number: int) -> tuple[s.Device, ...]:
     )
 
 
-def unnamed(oracle: Oracle) -> Oracle:
-    """A copy that is made at once, for a question that names no task that runs."""
-    return oracle.fork(named=False)
-
-
 def why_not(fork: Oracle, asked: s.Question) -> s.WhyNot:
     """Say where a task would run, or why nowhere, on a copy that nobody else sees."""
-    version = fork.version
+    version, task = fork.version, asked.task
+    if fork.runs(task.name):
+        # A question is about a task like this one.
+        free = next(n for k in count(1) if not fork.runs(n := f"{task.name}-{k}"))
+        told = why_not(fork, replace(asked, task=replace(task, name=free)))
+        return _called(told, task.name)
     try:
-        fork.check(asked.task)
+        fork.check(task)
     except InstanceError as error:
         said = [(path.replace("tasks[0]", "task", 1), what) for path, what in error.problems]
         raise InstanceError(said, "the request") from None
-    (answer,) = fork.place(asked.task)
+    (answer,) = fork.place(task)
     if isinstance(answer, Decision):
         return s.WhyNot(version=version, decision=answer)
-    found = ways_of(fork, asked.task)[:WAYS]
+    found = ways_of(fork, task)[:WAYS]
     return s.WhyNot(
         version=version,
         reason=answer.reason,
         ways=tuple(_way(fork.ground.problem.columns, way) for way in found),
+        remedies=suggested(fork, task),
     )
+
+
+def _called(told: s.WhyNot, name: str) -> s.WhyNot:
+    """The same of a task of another name."""
+    decision = told.decision and replace(told.decision, task=name)
+    remedies = tuple(
+        replace(one, task=replace(one.task, name=name)) if one.task else one
+        for one in told.remedies
+    )
+    return replace(told, decision=decision, remedies=remedies)
 
 
 def _way(columns: Columns, way: Way) -> s.Way:

@@ -71,7 +71,7 @@ async function answer(text, failed) {
       nodes.length > 20 ? el("p", {}, `and ${amount(nodes.length - 20)} more nodes`) : null);
   }
   return el("div", { class: "box", "data-answer": "refused" },
-    el("p", { class: "refused" }, "✕ Now it would be refused:"), ...told.ways.flatMap(way));
+    el("p", { class: "refused" }, "✕ Now it would be refused:"), ...told.ways.flatMap(way), ...remedies(told));
 }
 
 function way({ configuration, wanted, fits, reasons }) {
@@ -84,6 +84,12 @@ function way({ configuration, wanted, fits, reasons }) {
     el("tbody", {}, ...reasons.map((r) => row(
       el("td", { class: "number" }, amount(r.nodes)), r.reason,
       el("td", {}, ...r.first.slice(0, 3).flatMap((n, i) => (i ? [", ", node(n)] : [node(n)])))))))];
+}
+
+function remedies({ remedies }) {
+  if (!remedies.length) return [];
+  return [el("h3", {}, "What would make it fit"),
+    el("ul", { "data-remedies": true }, ...remedies.map((r) => el("li", {}, r.words)))];
 }
 
 const node = (name) => el("button", { type: "button", class: "link", on: { click: () => go(name) } }, name);

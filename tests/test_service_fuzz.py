@@ -63,6 +63,8 @@ PLAIN = {
 
 def by_type(schema: dict[str, Any], depth: int) -> st.SearchStrategy[Any]:
     kind = schema.get("type", "")
+    if "prefixItems" in schema:
+        return st.tuples(*(valued(s, depth + 1) for s in schema["prefixItems"])).map(list)
     if kind == "array":
         return st.lists(valued(schema.get("items", {}), depth + 1), max_size=3)
     if kind != "object":

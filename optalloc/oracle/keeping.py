@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from msgspec.structs import replace
 
-from optalloc.instance.errors import InstanceError
+from optalloc.instance.errors import InstanceError, OptallocError
 from optalloc.instance.model import Instance, Task
 from optalloc.oracle.answers import Snapshot
 from optalloc.oracle.bulk import Bulk
@@ -87,6 +87,48 @@ def _count(made: Oracle, kind: Kind, runs: Sequence[Run]) -> None:
         made.checker.ledger.count_all(kind.problem.columns, row, node, replicas, held)
 
 
+def resumed(oracle: Oracle, snapshot: Snapshot) -> Oracle:
+    """An oracle of the same cluster as a snapshot has it.
+
+    Raises
+    ------
+    OptallocError
+        As `Oracle.resume`.
+    """
+    from optalloc.verify import verify
+
+    present = oracle.ground.stating(())
+    if (snapshot.instance, snapshot.objective, snapshot.policy) != (
+        present,
+        oracle._text,
+        oracle._policy,
+    ):
+        raise OptallocError("expected a snapshot of the cluster as it is, and of its objective")
+    _check_names(snapshot)
+    check(oracle, [(f"task {task.name!r}", task) for task in snapshot.tasks], "the snapshot")
+    made = type(oracle).restore(replace(snapshot, chosen=oracle.ground.chosen))
+    report = verify(*made.instance()) if snapshot.tasks else None
+    if report and not report.feasible:
+        broken = report.violations[0].message
+        raise OptallocError(f"expected a snapshot that keeps all rules: {broken}")
+    return made
+
+
+def _check_names(snapshot: Snapshot) -> None:
+    """Refuse a snapshot whose parts do not belong together."""
+    names = [task.name for task in snapshot.tasks]
+    if "" in names or len({*names}) < len(names):
+        raise OptallocError("expected names of tasks in the snapshot, each another one")
+    if any(task.count != 1 for task in snapshot.tasks):
+        raise OptallocError("expected single tasks in the snapshot, got one with a count")
+    if {*snapshot.placements} != {*names} or not {*snapshot.devices} <= {*names}:
+        raise OptallocError("expected a placement of each task in the snapshot, and of no other")
+    if mix := snapshot.mix:
+        kinds = [*mix.recent, *(kind for kind, _ in mix.counts)]
+        if not all(0 <= kind < len(mix.tasks) for kind in kinds):
+            raise OptallocError("expected indices of its tasks in the snapshot's mix")
+
+
 def with_nodes(snapshot: Snapshot, instance: Instance, gone: Iterable[str]) -> Snapshot:
     """The same on other nodes; some are gone."""
     lost = {*gone}
@@ -108,11 +150,36 @@ def _resume(made: Oracle, snapshot: Snapshot) -> None:
             ranking.asked(made._kind(task))
 
 
+def check(oracle: Oracle, tasks: Iterable[tuple[str, Task]], where: str) -> None:
+    """Refuse tasks that do not go with the cluster.
+
+    Raises
+    ------
+    InstanceError
+        Lists the problems of all, each with what its task is called.
+    """
+    problems: list[tuple[str, str]] = []
+    for here, task in tasks:
+        try:
+            with np.errstate(over="raise", invalid="raise"):
+                oracle._kind(task)
+        except InstanceError as error:
+            problems += _renamed(error, here)
+        except FloatingPointError:
+            problems.append((here, "expected smaller numbers beside the cluster's quanta"))
+    if problems:
+        raise InstanceError(problems, where)
+
+
 def kind_of(made: Oracle, task: Task) -> Kind:
     """The kind of a task that is known; errors name it."""
     try:
         return made._kind(task)
     except InstanceError as error:
-        here = f"task {task.name!r}"
-        said = [(re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems]
+        said = _renamed(error, f"task {task.name!r}")
         raise InstanceError(said, "the tasks that are known") from None
+
+
+def _renamed(error: InstanceError, here: str) -> list[tuple[str, str]]:
+    """Problems of a task that is formulated alone, with what the task is called."""
+    return [(re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems]

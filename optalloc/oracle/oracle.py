@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from itertools import chain
 
 import msgspec
-import numpy as np
 from msgspec.structs import replace
 
 from optalloc.engines.protocol import Clock
@@ -110,20 +108,7 @@ class Oracle:
         Taken, OptallocError
             As `place`.
         """
-        problems: list[tuple[str, str]] = []
-        for k, task in enumerate(tasks):
-            here = f"tasks[{k}]"
-            try:
-                with np.errstate(over="raise", invalid="raise"):
-                    self._kind(task)
-            except InstanceError as error:
-                problems += [
-                    (re.sub(r"^tasks\[\d+\]", here, path), what) for path, what in error.problems
-                ]
-            except FloatingPointError:
-                problems.append((here, "expected smaller numbers beside the cluster's quanta"))
-        if problems:
-            raise InstanceError(problems, "the request")
+        keeping.check(self, [(f"tasks[{k}]", task) for k, task in enumerate(tasks)], "the request")
         if new:
             self._check_new(tasks)
 
@@ -394,17 +379,30 @@ class Oracle:
             For a snapshot that places tasks where they cannot be.
         """
         made = cls(snapshot.instance, snapshot.objective or None, snapshot.policy)
-        keeping.restore(made, snapshot)
+        with collector_paused():
+            keeping.restore(made, snapshot)
         return made
+
+    def resume(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot of the same cluster; only the version goes on.
+
+        Raises
+        ------
+        OptallocError
+            For a snapshot of other nodes, rules, objective or policy, and one that places tasks
+            where they cannot be or breaks a rule; then nothing is changed.
+        """
+        self._become(keeping.resumed(self, snapshot))
 
     # -- inside --------------------------------------------------------------------------------
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
-        with collector_paused():
-            made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
+        self._become(Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone)))
+
+    def _become(self, made: Oracle) -> None:
         self.ground, self._live, self._on = made.ground, made._live, made._on
-        self._kinds, self.checker = made._kinds, made.checker
+        self._kinds, self.checker, self._planned = made._kinds, made.checker, {}
         self.version += 1
 
     def _check_new(self, tasks: Iterable[Task]) -> None:

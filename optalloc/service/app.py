@@ -428,6 +428,9 @@ class Service:
             listed = getattr(asked, name)
             if isinstance(listed, Task):
                 self._limit_replicas(name, listed)
+            if isinstance(listed, a.Told):
+                for k, one in enumerate(listed.tasks):
+                    self._limit_replicas(f"{name}.tasks[{k}]", one)
             if not isinstance(listed, tuple):
                 continue
             if len(listed) > self.limits.tasks:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from optalloc.instance.model import Node, Task
-from optalloc.oracle.answers import Decision, Refusal
+from optalloc.oracle.answers import Decision, Mix, Refusal
 from optalloc.oracle.improving import Plan
+from optalloc.solution import Placed
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -111,6 +114,41 @@ class NewNodes(Body, frozen=True):
     """
 
     nodes: tuple[Node, ...]
+
+
+class Told(Body, frozen=True, omit_defaults=True):
+    """A snapshot as it was told.
+
+    Parameters
+    ----------
+    instance
+        That of the cluster, as in instance files.
+    objective, policy, tasks, placements, devices, closed, version, chosen, mix
+        As in the snapshot.
+    """
+
+    instance: dict[str, Any]
+    objective: str = ""
+    policy: str = ""
+    tasks: tuple[Task, ...] = ()
+    placements: dict[str, Placed] = {}
+    devices: dict[str, dict[str, tuple[int, ...]]] = {}
+    closed: tuple[str, ...] = ()
+    version: int = 0
+    chosen: tuple[str, ...] = ()
+    mix: Mix | None = None
+
+
+class Restore(Body, frozen=True):
+    """What ran before.
+
+    Parameters
+    ----------
+    snapshot
+        As it was told, of the same nodes, rules, objective and policy.
+    """
+
+    snapshot: Told
 
 
 class OneNode(Body, frozen=True):

@@ -139,6 +139,41 @@ def remove_nodes(oracle: Oracle, asked: a.Nodes, turn: Turn) -> Change:
     return Change(_done(oracle), (Removed(asked.nodes),) if asked.nodes else ())
 
 
+def restore(oracle: Oracle, asked: a.Restore, turn: Turn) -> Change:
+    """Go back to a snapshot."""
+    turn.seal()
+    before, ran = _closed(oracle), oracle.tasks()
+    try:
+        oracle.resume(_told(oracle, asked.snapshot))
+    except InstanceError:
+        raise
+    except OptallocError as error:
+        raise Refused(409, str(error)) from None
+    held = [
+        (oracle.task(name), oracle.where(name), oracle.devices(name)) for name in oracle.tasks()
+    ]
+    records: list[Record] = [Gone(ran)] if ran else []
+    records += [Reopened(before)] if before else []
+    records += [Closed(closed)] if (closed := _closed(oracle)) else []
+    records += [Put(task, at.nodes, at.configuration, devices) for task, at, devices in held]
+    return Change(_done(oracle), tuple(records))
+
+
+def _told(oracle: Oracle, told: a.Told) -> Snapshot:
+    """The snapshot that was told, where it is of this cluster."""
+    present = oracle.ground.stating(())
+    if told.instance != msgspec.json.decode(msgspec.json.encode(present)):
+        raise OptallocError("expected a snapshot of the cluster as it is")
+    fields = {name: getattr(told, name) for name in told.__struct_fields__}
+    return Snapshot(**fields | {"instance": present})
+
+
+def _closed(oracle: Oracle) -> tuple[str, ...]:
+    """Names of the closed nodes."""
+    names = oracle.ground.problem.columns.node_names
+    return tuple(names[n] for n in oracle.ground.closed.nonzero()[0].tolist())
+
+
 # -- questions -------------------------------------------------------------------------------------
 
 

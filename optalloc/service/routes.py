@@ -94,6 +94,7 @@ ROUTES = (
     _change(
         "nodes/close", Role.ADMIN, "Let nothing come to nodes.", commands.close, a.Nodes, a.Done
     ),
+    _change("restore", Role.ADMIN, "Go back to a snapshot.", commands.restore, a.Restore, a.Done),
     _change("nodes/reopen", Role.ADMIN, "Let tasks come again.", commands.reopen, a.Nodes, a.Done),
     _change(
         "nodes/drain",

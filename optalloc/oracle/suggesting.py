@@ -294,7 +294,8 @@ class _Search:
         use = np.zeros(len(columns.resources), np.int64)
         for resource, stated in live.task.demand.items():
             i = columns.resource_index[resource]
-            use[i] = upward(stated, columns.quantum_of_resource[i]) * replicas
+            if isinstance(stated, int | float):
+                use[i] = upward(stated, columns.quantum_of_resource[i]) * replicas
         return use
 
     def _stranger(self, name: str) -> bool:

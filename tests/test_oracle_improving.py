@@ -223,3 +223,16 @@ def test_without_devices_or_requests_there_is_no_fragmentation() -> None:
     sample = Fragments().take(oracle, [])
     assert sample is not None
     assert Fragments().share(sample) is None
+
+
+def test_fragmentation_forgets_requests_that_come_no_more() -> None:
+    oracle = filled("nodes", [], 0)
+    fragments = Fragments()
+    for cpu in range(1, 6):
+        tasks = [Task(name=f"t{cpu}", demand={"cpu": cpu, "device": 1})]
+        oracle.check(*tasks)
+        sample = fragments.take(oracle, tasks)
+        assert sample is not None
+        fragments._until = 0.0
+        assert fragments.share(sample) is not None
+        assert fragments._known.keys() == {Oracle._key(task) for task in tasks}

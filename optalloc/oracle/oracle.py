@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
@@ -399,11 +400,16 @@ class Oracle:
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
+        known = keeping.with_nodes(keeping.snapshot(self), instance, gone)
+        # Those of the new nodes are not to lie beside them.
+        self._kinds.clear()
         with collector_paused():
-            made = Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone))
+            made = Oracle.restore(known)
         self.ground, self._live, self._on = made.ground, made._live, made._on
         self._kinds, self.checker = made._kinds, made.checker
         self.version += 1
+        # Instances and their columns refer to each other.
+        gc.collect()
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
         seen = set()

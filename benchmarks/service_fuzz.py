@@ -39,6 +39,8 @@ class Fuzz:
         Where it listens.
     seed
         Of all that is drawn.
+    patience_ms
+        How long it waits for a search, where that is not drawn; None for as long as it takes.
 
     Attributes
     ----------
@@ -50,6 +52,7 @@ class Fuzz:
 
     port: int
     seed: int
+    patience_ms: int | None = None
     counts: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
@@ -162,6 +165,8 @@ class Fuzz:
         if self.rng.random() < 0.1:
             kinds = ["text/plain", "application/xml", "multipart/form-data", "x", ""]
             chosen["Content-Type"] = self.rng.choice(kinds)
+        if operation.name == "improve" and self.patience_ms is not None:
+            chosen.setdefault("Optalloc-Deadline-Ms", str(self.patience_ms))
         return chosen
 
     def _judged(

@@ -16,6 +16,8 @@ LIVE = 150
 """Tasks that run, about."""
 KEYS = 500
 """Idempotency keys that come again now and then."""
+PATIENCE_MS = 500
+"""That are waited for a search: it runs in another process, whose memory is not measured here."""
 AROUND = {"place": 30, "release": 30, "resize": 8, "move": 8, "task": 6, "state": 3, "what-if": 2,
           "close": 2, "reopen": 3, "drain": 0.2, "metrics": 0.5, "snapshot": 0.2, "verify": 0.2,
           "along": 8}  # fmt: skip
@@ -26,7 +28,7 @@ class Mixed:
     """A client that asks for everything, and knows what runs."""
 
     def __init__(self, port: int, seed: int) -> None:
-        self.rng, self.fuzz = random.Random(seed), Fuzz(port, seed)
+        self.rng, self.fuzz = random.Random(seed), Fuzz(port, seed, PATIENCE_MS)
         self.running: dict[str, None] = {}
         self.counts: Counter[int] = Counter()
         self.made, self.asked = 0, ""

@@ -140,6 +140,16 @@ def test_placing_anew_makes_better_within_the_budget(
     stated(trial)
 
 
+@pytest.mark.parametrize("seconds", [5e-324, 1e-308, 1e-100])
+@pytest.mark.parametrize("max_moves", [0, 4])
+def test_no_time_for_a_search_is_a_plan_without_moves_and_no_error(
+    seconds: float, max_moves: int
+) -> None:
+    oracle = filled("nodes > power", [(4, 0.5, 1, False), (3, 0, 1, False)], 0)
+    plan = oracle.improve(seconds, max_moves)
+    assert (plan.moves, plan.before, plan.after) == ((), stated(oracle), stated(oracle))
+
+
 @pytest.mark.parametrize("objective", OBJECTIVES)
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_placement_passes_the_bounds_and_gaps_are_of_what_runs(
@@ -213,3 +223,16 @@ def test_without_devices_or_requests_there_is_no_fragmentation() -> None:
     sample = Fragments().take(oracle, [])
     assert sample is not None
     assert Fragments().share(sample) is None
+
+
+def test_fragmentation_forgets_requests_that_come_no_more() -> None:
+    oracle = filled("nodes", [], 0)
+    fragments = Fragments()
+    for cpu in range(1, 6):
+        tasks = [Task(name=f"t{cpu}", demand={"cpu": cpu, "device": 1})]
+        oracle.check(*tasks)
+        sample = fragments.take(oracle, tasks)
+        assert sample is not None
+        fragments._until = 0.0
+        assert fragments.share(sample) is not None
+        assert fragments._known.keys() == {Oracle._key(task) for task in tasks}

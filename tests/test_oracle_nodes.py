@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from typing import Any
 
 import numpy as np
@@ -268,3 +269,20 @@ def test_a_snapshot_keeps_the_mix_so_that_it_goes_on_the_same(told: bool) -> Non
         task = drawn(rng, f"u{k}")
         assert again.place(task) == oracle.place(task)
     assert known(again) == known(oracle)
+
+
+def test_nothing_of_requests_formulated_before_stays() -> None:
+    oracle = Oracle(cluster())
+    oracle.place(Task(name="stays", demand={"device": 1}))
+    oracle.check(*(Task(name=f"t{k}", demand={"cpu": k}) for k in range(1, 4)))
+    known = [
+        weakref.ref(held)
+        for kind in oracle._kinds.values()
+        for held in (kind, kind.problem, kind.problem.columns)
+    ]
+    assert len(known) >= 12
+    oracle.add_nodes(node("new", "r0"))
+    assert not any(ref() for ref in known)
+    oracle.release("stays")
+    assert oracle.ground.devices is not None
+    assert oracle.ground.devices.free.sum() == 10 * 1000

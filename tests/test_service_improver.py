@@ -239,6 +239,13 @@ def test_a_request_that_takes_too_long_is_told_so_in_time(tmp_path: Path) -> Non
         until(lambda: ended(client, "timed-out") == 1)
 
 
+def test_a_request_for_hardly_any_time_is_answered(tmp_path: Path) -> None:
+    with serving(tmp_path / "j", improving=QUICK) as client:
+        scatter(client)
+        answer = client.post("/v1/improve", {"seconds": 1e-308, "max_moves": 4})
+        assert (answer.status, answer.json["before"]["nodes"]) == (200, 4)
+
+
 def test_one_request_at_a_time_looks_for_better_places(tmp_path: Path) -> None:
     with failing(HANGS, tmp_path / "j", seconds=0) as client:
         first = threading.Thread(target=client.post, args=("/v1/improve", {"seconds": 1}))

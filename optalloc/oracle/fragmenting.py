@@ -122,7 +122,10 @@ class Fragments:
 
     def _expected(self, ranking: Fragmentation, sample: Sample) -> Mix | None:
         counted: Counter[Request] = Counter()
-        for key, number in Counter(Oracle._key(task) for task in sample.tasks).items():
+        numbers, before = Counter(Oracle._key(task) for task in sample.tasks), self._known
+        # Those that come no more are forgotten.
+        self._known = {key: before[key] for key in numbers if key in before}
+        for key, number in numbers.items():
             if key not in self._known and (kind := sample.kinds.get(key)) is not None:
                 self._known[key] = tuple(ranking._requests(kind))
             for request in self._known.get(key, ()):

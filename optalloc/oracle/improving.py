@@ -102,8 +102,10 @@ def improve(
         target = place_anew(trial, Clock(clock.left * REPLACING_SHARE), max_moves)
         found = plan(oracle, target, max_moves, before)
         limit = None if seconds is None else min(seconds, clock.left) * SEARCH_SHARE
-        other = _searched(oracle, found, limit, max_moves, threads, deterministic)
-        found = other if other and _better(oracle, other.after, found.after) else found
+        # Placing anew may have taken all the time that there was.
+        if limit is None or limit > 0:
+            other = _searched(oracle, found, limit, max_moves, threads, deterministic)
+            found = other if other and _better(oracle, other.after, found.after) else found
     if clock.left < math.inf:
         bound = bounds(*oracle.instance(), oracle.ground.objective, clock.left, threads)
     return msgspec.structs.replace(found, bound=bound, gap=gaps(before, bound, levels))

@@ -21,8 +21,9 @@ from optalloc.solution import Placed
 IntArray = NDArray[np.int64]
 NOWHERE: Mapping[str, tuple[int, ...]] = {}
 """No devices on any node."""
-KINDS, KINDS_BYTES = 2_000, 2**30
-"""Kinds of requests that are kept formulated, at most, and the memory that they may take."""
+KINDS, KINDS_BYTES = 500, 2**30
+"""Kinds of requests that are kept formulated, at most, and the memory that they may take: more than
+any of the published lists of pods has, 427 at most among 8,152 pods."""
 KIND_BYTES, NODE_BYTES = 30_000, 270
 """What a kind takes, about, and more for each node: measured with 3 resources and 2 goals."""
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+=======
+import gc
+import re
+>>>>>>> 87c0aeee891ca283e59b7e63f66e0a50d745f1d3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -398,12 +403,22 @@ class Oracle:
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
+<<<<<<< HEAD
         self._become(Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone)))
 
     def _become(self, made: Oracle) -> None:
+=======
+        known = keeping.with_nodes(keeping.snapshot(self), instance, gone)
+        # Those of the new nodes are not to lie beside them.
+        self._kinds.clear()
+        with collector_paused():
+            made = Oracle.restore(known)
+>>>>>>> 87c0aeee891ca283e59b7e63f66e0a50d745f1d3
         self.ground, self._live, self._on = made.ground, made._live, made._on
         self._kinds, self.checker, self._planned = made._kinds, made.checker, {}
         self.version += 1
+        # Instances and their columns refer to each other.
+        gc.collect()
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
         seen = set()

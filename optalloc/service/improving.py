@@ -176,6 +176,7 @@ class Improver:
         left = max(turn.deadline - time.monotonic(), 0)
         report, _ = self._run(asked.seconds, asked.max_moves, left)
         if report.plan is None:
+            turn.check()
             said = f"looking for better places ended without an answer: {report.ending}"
             raise Refused(503, said, retry=True)
         return report.plan

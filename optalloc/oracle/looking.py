@@ -42,7 +42,7 @@ class Part:
 def parts_on(oracle: Oracle, node: int, most: int) -> list[Part]:
     """Say what runs on a node, of at most so many tasks, those that came first."""
     found = []
-    for name in islice(oracle._on.get(node, ()), most):
+    for name in islice(oracle._on.of(node), most):
         run = oracle._live[name].run
         here = np.flatnonzero(run.node == node)
         held = (run.devices[k] for k in here.tolist() if k < len(run.devices))
@@ -54,7 +54,8 @@ def parts_on(oracle: Oracle, node: int, most: int) -> list[Part]:
 def tasks_by_node(oracle: Oracle) -> IntArray:
     """Count the tasks with a replica on each node."""
     count = np.zeros(oracle.ground.problem.columns.nodes, np.int64)
-    count[list(oracle._on)] = [len(names) for names in oracle._on.values()]
+    many = oracle._on.numbers()
+    count[[*many]] = [*many.values()]
     return count
 
 

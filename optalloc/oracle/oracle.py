@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-=======
 import gc
-import re
->>>>>>> 87c0aeee891ca283e59b7e63f66e0a50d745f1d3
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
@@ -37,6 +33,7 @@ from optalloc.oracle.improving import Plan, improve
 from optalloc.oracle.kinds import NOWHERE, Kind, Live, Run, kinds_kept
 from optalloc.oracle.ledger import Use
 from optalloc.oracle.refusing import why_not
+from optalloc.oracle.residents import Residents
 from optalloc.solution import Placed, read_placement
 
 ANY = "task"
@@ -91,7 +88,7 @@ class Oracle:
         self._text = objective or ""
         self._planned: dict[str, Decision] = {}
         self._live: dict[str, Live] = {}
-        self._on: dict[int, dict[str, None]] = {}
+        self._on = Residents()
         self._kinds: OrderedDict[bytes, Kind] = OrderedDict()
 
     # -- tasks ---------------------------------------------------------------------------------
@@ -330,7 +327,7 @@ class Oracle:
 
     def tasks_on(self, node: str) -> tuple[str, ...]:
         """Names of the tasks with a replica on a node."""
-        return tuple(self._on.get(self._node(node), ()))
+        return tuple(self._on.of(self._node(node)))
 
     @property
     def running(self) -> int:
@@ -365,8 +362,7 @@ class Oracle:
         """Copy the state for a question of what would be: neither sees what the other does."""
         made = copy(self)
         made.ground, made.checker = self.ground.fork(), self.checker.copied()
-        made._live = dict(self._live)
-        made._on = {n: dict(names) for n, names in self._on.items()}
+        made._live, made._on = dict(self._live), self._on.copied()
         made._kinds, made._planned = OrderedDict(), {}
         return made
 
@@ -403,22 +399,15 @@ class Oracle:
 
     def _rebuild(self, instance: Instance, gone: Iterable[str] = ()) -> None:
         """Go on with other nodes."""
-<<<<<<< HEAD
-        self._become(Oracle.restore(keeping.with_nodes(keeping.snapshot(self), instance, gone)))
+        known = keeping.with_nodes(keeping.snapshot(self), instance, gone)
+        self._kinds.clear()  # those of the new nodes are not to lie beside them
+        self._become(Oracle.restore(known))
 
     def _become(self, made: Oracle) -> None:
-=======
-        known = keeping.with_nodes(keeping.snapshot(self), instance, gone)
-        # Those of the new nodes are not to lie beside them.
-        self._kinds.clear()
-        with collector_paused():
-            made = Oracle.restore(known)
->>>>>>> 87c0aeee891ca283e59b7e63f66e0a50d745f1d3
         self.ground, self._live, self._on = made.ground, made._live, made._on
         self._kinds, self.checker, self._planned = made._kinds, made.checker, {}
         self.version += 1
-        # Instances and their columns refer to each other.
-        gc.collect()
+        gc.collect()  # instances and their columns refer to each other
 
     def _check_new(self, tasks: Iterable[Task]) -> None:
         seen = set()
@@ -563,15 +552,13 @@ class Oracle:
 
     def _enter(self, live: Live) -> None:
         self._live[live.task.name] = live
-        for n in live.run.node.tolist():
-            self._on.setdefault(n, {})[live.task.name] = None
+        self._on.add(live.run.node.tolist(), live.task.name)
 
     def _take_off(self, name: str) -> None:
         live = self._live.pop(name)
         self.checker.ledger.count(self._use(live, self._said(live)), -1)
         self._kind(live.task).undo(live.run)
-        for n in live.run.node.tolist():
-            self._on[n].pop(name, None)
+        self._on.remove(live.run.node.tolist(), name)
 
     def _use(self, live: Live, decision: Decision) -> Use:
         """What a task uses, for the check of decisions."""

@@ -73,7 +73,7 @@ class _Search:
 
     def _emptiest(self) -> Iterable[int]:
         """Nodes on which something runs, those with the fewest tasks first."""
-        many = {n: len(tasks) for n, tasks in self.trial._on.items() if tasks}
+        many = self.trial._on.numbers()
         return sorted(many, key=lambda n: (many[n], n))
 
     def _empty(self, node: int) -> bool:

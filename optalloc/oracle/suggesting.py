@@ -279,7 +279,7 @@ class _Search:
         return _Choice(len(chosen), total, chosen + others)
 
     def _on(self, node: int) -> list[str]:
-        return [*islice(self.fork._on.get(node, ()), ON_NODE)]
+        return [*islice(self.fork._on.of(node), ON_NODE)]
 
     def _use(self, name: str, node: int) -> IntArray:
         """What a task uses of a node, (resources,)."""

@@ -25,6 +25,13 @@ LATE = (
     "that need a copy of the state wait already",
 )
 """Deliberate answers to any request, good or bad."""
+CONFIGURATION = """
+[checks.negative_data_rejection]
+expected-statuses = [
+    "400", "401", "403", "404", "408", "409", "412", "413", "415", "422", "429", "503"
+]
+"""
+"""A request that is wrong may be refused for another reason first, such as its deadline."""
 LIMIT_S = 500.0
 
 
@@ -46,6 +53,7 @@ def tested(python: Path, instance: Path, folder: Path, examples: int, seed: int)
     """Have a server tested: cases that were made, and failures, the first of them in words."""
     tokens = folder / "tokens"
     tokens.write_text(f"admin {TOKENS['admin']}\n")
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
     options = ["--tokens", str(tokens), "--request-time", str(TIME_S)]
     with serving(instance, folder / "tested.journal", *options) as server:
         where = f"http://127.0.0.1:{server.port}/openapi.json"

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -367,3 +368,26 @@ def test_a_cut_or_flipped_journal_is_whole_or_refused(
     assert False in outcomes
     if suffix:
         kept.close()
+
+
+def test_a_journal_that_sqlite_would_not_write_is_refused_at_once(closed: Path) -> None:
+    """The file's header says by which version of its format it may be written."""
+    whole = closed.read_bytes()
+    closed.write_bytes(whole[:18] + b"\xfd" + whole[19:])
+    with pytest.raises(OptallocError, match="cannot be used: attempt to write a readonly"):
+        Journal(closed, OURS)
+
+
+def test_an_anchor_that_is_no_number_is_damage(closed: Path) -> None:
+    whole, loose = "'seq INTEGER NOT NULL, chain'", "'seq, chain'"
+    change = "UPDATE sqlite_master SET sql = replace(sql, {}, {}) WHERE name = 'anchor'"
+    for statements in (
+        ["PRAGMA writable_schema=ON", change.format(whole, loose)],
+        ["INSERT INTO anchor VALUES (0, NULL, x'00')"],
+        ["PRAGMA writable_schema=ON", change.format(loose, whole)],
+    ):
+        with closing(sqlite3.connect(closed, isolation_level=None)) as db:
+            for statement in statements:
+                db.execute(statement)
+    with pytest.raises(JournalDamaged, match="checksum"):
+        Journal(closed, OURS)

@@ -209,7 +209,9 @@ class Journal:
         try:
             db.execute("PRAGMA journal_mode=WAL")
             db.execute("PRAGMA synchronous=FULL")
+            # Only a statement that could write tells whether writing is possible.
             db.execute("BEGIN IMMEDIATE")
+            db.execute("DELETE FROM parts WHERE seq < 0")
             db.execute("ROLLBACK")
         except BaseException:
             db.close()
@@ -300,6 +302,7 @@ class Journal:
         state, chain = self._snapshot()
         anchor = self._db.execute("SELECT seq, chain FROM anchor").fetchone()
         if anchor:
+            self._check(1, isinstance(anchor[0], int))
             self.seq, self.chain = anchor
             if self.seq > self._saved:
                 raise JournalDamaged(self.file, 1, "its snapshot is missing")

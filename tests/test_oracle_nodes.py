@@ -108,7 +108,7 @@ def keeps_rules(oracle: Oracle) -> None:
     assert report.feasible, report.violations
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     steps=st.lists(st.sampled_from("ppppprraadkc"), min_size=4, max_size=16),

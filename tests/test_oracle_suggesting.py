@@ -199,7 +199,7 @@ def random_oracle(rng: random.Random, rules: list[Any]) -> Oracle:
 
 
 @given(st.integers(0, 10**9), st.lists(st.sampled_from(RULES), max_size=2, unique_by=repr))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_all_that_is_told_is_true_and_nothing_changes(seed: int, rules: list[Any]) -> None:
     rng = random.Random(seed)
     oracle = random_oracle(rng, rules)
@@ -220,7 +220,7 @@ def test_all_that_is_told_is_true_and_nothing_changes(seed: int, rules: list[Any
     st.integers(1, 12),
     st.data(),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_with_one_resource_each_way_that_there_is_is_told(
     cpus: list[int], sizes: list[int], need: int, data: st.DataObject
 ) -> None:

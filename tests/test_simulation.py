@@ -285,9 +285,9 @@ def test_laws_of_simulations(cluster: Instance, trace: Trace, policy: str, order
             assert one.state == "running"
         else:
             assert one.finish_s == one.start_s + stated.duration_s
-    for now, oracle in watch.states:
+    for moment, oracle in watch.states:
         assert verify(*oracle.instance()).feasible
-        for name in waits_at(found, now):
+        for name in waits_at(found, moment):
             (answer,) = oracle.fork().place(tasks[name])
             assert not isinstance(answer, Decision)
     assert simulate(cluster, trace, policy, order=order) == found
@@ -372,16 +372,16 @@ def naive(
     """Replay (arrival, size, seconds) on one node, second by second."""
     free, waiting, leaving = capacity, list[int](), dict[int, list[int]]()
     found: list[tuple[float, float] | None] = [None] * len(jobs)
-    for now in range(400):
-        for k in leaving.pop(now, []):
+    for second in range(400):
+        for k in leaving.pop(second, []):
             free += jobs[k][1]
-        waiting += [k for k, (arrival, *_) in enumerate(jobs) if arrival == now]
+        waiting += [k for k, (arrival, *_) in enumerate(jobs) if arrival == second]
         for k in sorted(waiting, key=lambda k: (jobs[k][0], k)):
             _, size, seconds = jobs[k]
             if size <= free:
                 free -= size
-                found[k] = (now, now + seconds)
-                leaving.setdefault(now + seconds, []).append(k)
+                found[k] = (second, second + seconds)
+                leaving.setdefault(second + seconds, []).append(k)
                 waiting.remove(k)
             elif strict and size <= capacity:
                 break

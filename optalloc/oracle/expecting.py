@@ -126,7 +126,42 @@ def left_over(
 
 
 @compiled
-def losses(  # noqa: PLR0912, PLR0913, PLR0917 (arrays alone are fast to hand over)
+def alike(
+    n: int,
+    other: int,
+    free: IntArray,
+    devices: IntArray,
+    class_of: IntArray,
+    need: IntArray,
+    part: IntArray,
+) -> bool:
+    """Whether a replica finds the same on two nodes."""
+    same = part[other] == part[n] and class_of[other] == class_of[n]
+    for r in range(free.shape[1] if same else 0):
+        same &= free[n, r] == free[other, r] and need[n, r] == need[other, r]
+    for d in range(devices.shape[1] if same else 0):
+        same &= devices[n, d] == devices[other, d]
+    return bool(same)
+
+
+@compiled
+def leaves(part: int, devices: IntArray, d: int, left: IntArray) -> bool:
+    """Write what is left of devices after a replica, its part from device d if it asks for one.
+
+    False where it does not fit, or a device before d has as much free.
+    """
+    left[:] = devices
+    if not 0 < part < WHOLE:
+        return part == 0 or take(part, left)
+    tried = devices[d] < part
+    for e in range(d):
+        tried |= devices[e] == devices[d]
+    left[d] -= part
+    return not tried
+
+
+@compiled
+def losses(  # noqa: PLR0913, PLR0917 (arrays alone are fast to hand over)
     nodes: IntArray,
     free: IntArray,
     devices: IntArray,
@@ -174,43 +209,27 @@ def losses(  # noqa: PLR0912, PLR0913, PLR0917 (arrays alone are fast to hand ov
     before = -1
     for i in range(nodes.size):
         n = nodes[i]
-        same = before >= 0 and part[before] == part[n] and class_of[before] == class_of[n]
-        for r in range(free.shape[1] if same else 0):
-            same &= free[n, r] == free[before, r] and need[n, r] == need[before, r]
-        for d in range(devices.shape[1] if same else 0):
-            same &= devices[n, d] == devices[before, d]
-        if same:
+        if before >= 0 and alike(n, before, free, devices, class_of, need, part):
             value[n], price[n], at[n] = value[before], price[before], at[before]
             continue
         before, here, scarce = n, may[class_of[n]], scarcity[class_of[n]]
         value[n], price[n], at[n] = WORST, WORST, -1
         if not reaches(need[n], free[n]):
             continue
-        for r in range(after.size):
-            after[r] = free[n, r] - need[n, r]
+        after[:] = free[n] - need[n]
         held = worth_of(free[n], devices[n], worth, filling, needed)
-        old = unusable(free[n], devices[n], here, needs, parts, weight) + AHEAD * left_over(
-            free[n], devices[n], here, needs, parts, sequences, rest, ahead
-        )
+        old = unusable(free[n], devices[n], here, needs, parts, weight)
+        old += AHEAD * left_over(free[n], devices[n], here, needs, parts, sequences, rest, ahead)
         single, least = 0 < part[n] < WHOLE, WORST
         for d in range(devices.shape[1] if single else 1):
-            mine[:] = devices[n]
-            if single:
-                tried = devices[n, d] < part[n]
-                for e in range(d):
-                    tried |= devices[n, e] == devices[n, d]
-                if tried:
-                    continue
-                mine[d] -= part[n]
-            elif part[n] and not take(part[n], mine):
+            if not leaves(part[n], devices[n], d, mine):
                 continue
             taken = scarce * (held - worth_of(after, mine, worth, filling, needed))
             steps = np.floor(taken / STEP + 0.5)
             if steps > price[n]:
                 continue
-            new = unusable(after, mine, here, needs, parts, weight) + AHEAD * left_over(
-                after, mine, here, needs, parts, sequences, rest, ahead
-            )
+            new = unusable(after, mine, here, needs, parts, weight)
+            new += AHEAD * left_over(after, mine, here, needs, parts, sequences, rest, ahead)
             change = new - old
             close = steps == price[n] and abs(change - least) < 1e-9
             if (

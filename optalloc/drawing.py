@@ -75,7 +75,7 @@ def draw_front(front: Front) -> str:
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         *_empty(front, across, up),
-        *_grid(across, up),
+        *grid(across, up),
         *_labels(front, first, second),
     ]
     if front.points:
@@ -116,20 +116,22 @@ def _empty(front: Front, across: Scale, up: Scale) -> list[str]:
     return found
 
 
-def _grid(across: Scale, up: Scale) -> list[str]:
+def grid(across: Scale, up: Scale) -> list[str]:
+    """Lines and numbers at the ticks of two scales, and a frame around."""
     parts = []
     for value in across.ticks():
         x = across.at(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {up.start}V{up.end}"/>')
-        parts.append(_text(x, up.start + 18, f"{value:.6g}"))
+        parts.append(text(x, up.start + 18, f"{value:.6g}"))
     for value in up.ticks():
         y = up.at(value)
         parts.append(f'<path class="grid" d="M{across.start} {y:.1f}H{across.end}"/>')
-        parts.append(_text(across.start - 8, y + 4, f"{value:.6g}", "end"))
+        parts.append(text(across.start - 8, y + 4, f"{value:.6g}", "end"))
     return [*parts, _rectangle("frame", (across.start, across.end), (up.start, up.end))]
 
 
-def _text(x: float, y: float, said: str, anchor: str = "middle", more: str = "") -> str:
+def text(x: float, y: float, said: str, anchor: str = "middle", more: str = "") -> str:
+    """Words at a place."""
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f"<text {place}{more}>{escape(said)}</text>"
 
@@ -141,9 +143,9 @@ def _labels(front: Front, first: Axis, second: Axis) -> list[str]:
     title = f"{name}{first.name} against {second.name} ({state}; shaded: proven empty)"
     turned = f' transform="rotate(-90 22 {middle:.1f})"'
     return [
-        _text(LEFT, 26, title, "start", ' class="title"'),
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, _said(second)),
-        _text(22, middle, _said(first), more=turned),
+        text(LEFT, 26, title, "start", ' class="title"'),
+        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 16, _said(second)),
+        text(22, middle, _said(first), more=turned),
     ]
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
-from optalloc.drawing import Scale
+from optalloc.drawing import Scale, grid, text
 from optalloc.instance.model import DEVICE
 from optalloc.simulation.result import Series, Simulation
 
@@ -53,7 +52,7 @@ def draw_simulations(simulations: Sequence[Simulation], title: str = "") -> str:
         f'width="{WIDTH}" height="{height}">',
         f"<style>{STYLE}</style>",
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
-        _text(LEFT, 24, title or "simulation", "start", ' class="title"'),
+        text(LEFT, 24, title or "simulation", "start", ' class="title"'),
         *_legend(simulations),
     ]
     panels = [
@@ -116,25 +115,15 @@ def _legend(simulations: Sequence[Simulation]) -> list[str]:
         name = s.policy or "none"
         colour = COLOURS[k % len(COLOURS)]
         parts.append(f'<path class="line" stroke="{colour}" d="M{x:.0f} 46h22"/>')
-        parts.append(_text(x + 28, 50, name, "start"))
+        parts.append(text(x + 28, 50, name, "start"))
         x += 56 + 7.5 * len(name)
     return parts
 
 
 def _frame(label: str, across: Scale, up: Scale, unit: str) -> list[str]:
-    parts = []
-    for value in across.ticks():
-        x = across.at(value)
-        parts.append(f'<path class="grid" d="M{x:.1f} {up.start}V{up.end}"/>')
-        parts.append(_text(x, up.start + 18, f"{value:.6g}"))
-    for value in up.ticks():
-        y = up.at(value)
-        parts.append(f'<path class="grid" d="M{across.start} {y:.1f}H{across.end}"/>')
-        parts.append(_text(across.start - 8, y + 4, f"{value:.6g}", "end"))
-    frame = f'x="{across.start}" y="{up.end}" width="{across.end - across.start}"'
-    parts.append(f'<rect class="frame" {frame} height="{up.start - up.end}"/>')
-    parts.append(_text(across.start, up.end - 8, label, "start"))
-    return [*parts, _text((across.start + across.end) / 2, up.start + 38, unit)]
+    parts = grid(across, up)
+    parts.append(text(across.start, up.end - 8, label, "start"))
+    return [*parts, text((across.start + across.end) / 2, up.start + 38, unit)]
 
 
 def _path(series: Series, values: Sequence[float], across: Scale, up: Scale, colour: str) -> str:
@@ -151,8 +140,3 @@ def _path(series: Series, values: Sequence[float], across: Scale, up: Scale, col
     return (
         f'<path class="line" stroke="{colour}" d="M{points[0][0]:.1f} {points[0][1]:.1f}{steps}"/>'
     )
-
-
-def _text(x: float, y: float, said: str, anchor: str = "middle", more: str = "") -> str:
-    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
-    return f"<text {place}{more}>{escape(said)}</text>"

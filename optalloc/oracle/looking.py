@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +20,7 @@ IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Part:
+class OnNode(msgspec.Struct, frozen=True, kw_only=True):
     """What of a task runs on one node.
 
     Parameters
@@ -39,7 +38,7 @@ class Part:
     devices: tuple[int, ...]
 
 
-def parts_on(oracle: Oracle, node: int, most: int) -> list[Part]:
+def tasks_on(oracle: Oracle, node: int, most: int) -> list[OnNode]:
     """Say what runs on a node, of at most so many tasks, those that came first."""
     found = []
     for name in islice(oracle._on.of(node), most):
@@ -47,7 +46,8 @@ def parts_on(oracle: Oracle, node: int, most: int) -> list[Part]:
         here = np.flatnonzero(run.node == node)
         held = (run.devices[k] for k in here.tolist() if k < len(run.devices))
         devices = tuple(chain.from_iterable(chain.from_iterable(held)))
-        found.append(Part(name, int(run.replicas[here].sum()), devices))
+        replicas = int(run.replicas[here].sum())
+        found.append(OnNode(task=name, replicas=replicas, devices=devices))
     return found
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from optalloc.instance.model import Task
 from optalloc.oracle.answers import Decision, Remedy
+from optalloc.oracle.looking import OnNode
 from optalloc.service.asked import Body, Standing, Use
 
 
@@ -79,24 +80,6 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[int]
     used: dict[str, list[float]]
     watts: list[float]
-
-
-class OnNode(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a task runs on a node.
-
-    Parameters
-    ----------
-    task
-        Its name.
-    replicas
-        On the node.
-    devices
-        Numbers of those that they use there.
-    """
-
-    task: str
-    replicas: int
-    devices: tuple[int, ...]
 
 
 class Device(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from optalloc.instance.errors import InstanceError
 from optalloc.instance.model import NODE
 from optalloc.oracle.answers import Decision
 from optalloc.oracle.devices import WHOLE
-from optalloc.oracle.looking import parts_on, tasks_by_node, watts_by_node, ways_of
+from optalloc.oracle.looking import tasks_by_node, tasks_on, watts_by_node, ways_of
 from optalloc.oracle.oracle import Oracle
 from optalloc.oracle.refusing import Way
 from optalloc.oracle.suggesting import suggested
@@ -124,10 +124,7 @@ def node(oracle: Oracle, name: str) -> s.ShownNode:
         devices=_devices(oracle, n, stated.devices),
         watts=None if watts is None else round(float(watts[n]), 1),
         tasks=number,
-        running=tuple(
-            s.OnNode(task=part.task, replicas=part.replicas, devices=part.devices)
-            for part in parts_on(oracle, n, PARTS)
-        ),
+        running=tuple(tasks_on(oracle, n, PARTS)),
     )
 
 
